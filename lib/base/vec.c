@@ -1,0 +1,19 @@
+#include "base/vec.h"
+
+#include <string.h>
+
+void str_vec_free(struct str_vec *vec)
+{
+	for (size_t i = 0; i < vec->count; i++)
+		free(vec->items[i]);
+	vec_free(vec);
+}
+
+int str_vec_has(const struct str_vec *vec, const char *s)
+{
+	for (size_t i = 0; i < vec->count; i++) {
+		if (strcmp(vec->items[i], s) == 0)
+			return 1;
+	}
+	return 0;
+}

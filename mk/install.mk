@@ -1,0 +1,2 @@
+.PHONY: install
+install: ;

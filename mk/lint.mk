@@ -1,0 +1,2 @@
+.PHONY: lint
+lint: ;

@@ -1,0 +1,37 @@
+/* Names of objects of a unit, as Dovecot's obox documents them:
+ *   base  bundle.<secs hex>.<usecs hex, 5>.<32 hex unique>
+ *   diff  <base name>-<32 hex unique>
+ * and where they live: <object prefix>/[mailboxes/<32 hex id>/|fts/]idx/<name>. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+#define BUNDLE_UNIQUE_HEX 32
+
+struct bundle_name {
+	bool is_diff;
+	int64_t base_time_us; /* of the base, UNIX microseconds */
+	char base_unique[BUNDLE_UNIQUE_HEX + 1];
+	char diff_unique[BUNDLE_UNIQUE_HEX + 1]; /* "" of a base */
+};
+
+/* Read a name (no slashes). true, or false where it is no bundle's name. Strict:
+ * lower-case hex, no leading zeros in secs beyond one digit, usecs < 1000000. */
+bool bundle_name_parse(const char *name, struct bundle_name *name_r);
+
+/* A fresh unique part: 32 hex digits, random. */
+void bundle_name_unique(char unique_r[BUNDLE_UNIQUE_HEX + 1]);
+
+/* Append the name of a base made at `time_ns` / of a diff on `base`. */
+void bundle_name_base(struct buf *out, int64_t time_ns, const char *unique);
+void bundle_name_diff(struct buf *out, const char *base, const char *unique);
+
+/* The unique part that names who made it: of a diff its own, of a base its own. */
+const char *bundle_name_own_unique(const struct bundle_name *name);
+
+/* Order: time of the base, then its unique part, then base before diff, then the diff's. */
+int bundle_name_compare(const struct bundle_name *a, const struct bundle_name *b);

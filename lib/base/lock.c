@@ -26,7 +26,7 @@ static int try_lock(int fd, short type, int64_t start, int64_t len)
  * another process's address space: ask again until the limit. */
 int lock_range(int fd, enum lock_mode mode, int64_t start, int64_t len, int64_t timeout_ms)
 {
-	short type = mode == LOCK_READ ? F_RDLCK : F_WRLCK;
+	short type = mode == LOCK_RANGE_READ ? F_RDLCK : F_WRLCK;
 	int64_t until = clock_mono_ms() + timeout_ms;
 	int64_t wait = POLL_FIRST_MS;
 	int ret;

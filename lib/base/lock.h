@@ -9,8 +9,8 @@
 #include <stdint.h>
 
 enum lock_mode {
-	LOCK_READ,
-	LOCK_WRITE, /* the handle must be open for writing */
+	LOCK_RANGE_READ,
+	LOCK_RANGE_WRITE, /* the handle must be open for writing */
 };
 
 /* Lock `len` bytes from `start` (len 0: to the end and beyond). Waits at most

@@ -1,0 +1,84 @@
+/* The registry: what the .state files and directories said when a program last
+ * looked, in one SQLite file, so that listing a million users reads no tree. It
+ * is a cache: losing it, or failing to write it on a full disk, loses nothing
+ * that metacache-rescan does not bring back.
+ *
+ * Thread-safe; several processes may have it open. Every write is a transaction
+ * of its own, except in a batch. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/hash.h"
+#include "metacache/unit.h"
+
+#define REGISTRY_SCHEMA 1
+
+struct registry;
+
+enum registry_changes {
+	CHANGES_NONE,        /* nothing changed locally since the last upload */
+	CHANGES_UNIMPORTANT, /* can be regenerated */
+	CHANGES_IMPORTANT,   /* would be lost in a crash */
+};
+const char *registry_changes_name(enum registry_changes changes);
+
+struct registry_user {
+	const char *username;
+	const char *root; /* absolute path of the metacache root */
+	unsigned dev_major, dev_minor;
+	int64_t upload_within_s;
+	uint64_t bytes_used[UNIT_PRIORITIES];
+	int64_t last_access[UNIT_PRIORITIES]; /* UNIX seconds, 0: nothing of this priority here */
+	enum registry_changes changes;
+	const char *last_service; /* "" unknown */
+	int64_t cleanup_weight;
+	/* Of the tree when nothing in it was left to upload or to tidy; all zero
+	 * otherwise. */
+	unsigned char settled[HASH_CONTENT_SIZE];
+};
+
+/* Open or make <state_dir>/users.db. A newer schema is refused (ERR_DATA). */
+int registry_open(const char *path, bool read_only, struct registry **registry_r, struct err *err);
+
+/* Ends a batch. 0, or -1 when that failed (the handle is gone anyway). */
+int registry_close(struct registry **registry, struct err *err);
+
+/* Add or replace one user. */
+int registry_put(struct registry *registry, const struct registry_user *user, struct err *err);
+
+/* Forget one user. 1 was there, 0 was not, -1. */
+int registry_remove(struct registry *registry, const char *username, struct err *err);
+
+/* Whether this tree was seen settled: cheap, called for every home of a flush.
+ * 1 the same fingerprint, 0 not, -1. */
+int registry_is_settled(struct registry *registry, const char *username,
+			const unsigned char fingerprint[HASH_CONTENT_SIZE], struct err *err);
+
+/* Return 0 to go on, 1 to stop, -1 with err filled in. */
+typedef int registry_fn(void *ctx, const struct registry_user *user, struct err *err);
+
+/* Every user in order of the name, streamed. 0, 1 stopped, or -1. */
+int registry_each(struct registry *registry, registry_fn *fn, void *ctx, struct err *err);
+
+/* Marks for a rescan: users that were not put since registry_mark() are those
+ * that registry_sweep() forgets, below `root` only. *removed_r counts them. */
+int registry_mark(struct registry *registry, struct err *err);
+int registry_sweep(struct registry *registry, const char *root, uint64_t *removed_r,
+		   struct err *err);
+
+/* From here on writes are collected into transactions of a few hundred; only for
+ * who writes without a pause, since others wait while one is open. A killed
+ * process loses the last one. */
+void registry_batch_start(struct registry *registry);
+int registry_batch_end(struct registry *registry, struct err *err);
+
+/* Sums kept for metacache-status: requests to the store by kind, and when what
+ * was last done. */
+int registry_count(struct registry *registry, const char *name, uint64_t add, struct err *err);
+int registry_note(struct registry *registry, const char *name, int64_t value, struct err *err);
+/* 1, 0 never set, -1. */
+int registry_value(struct registry *registry, const char *name, int64_t *value_r, struct err *err);

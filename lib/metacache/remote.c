@@ -1,0 +1,257 @@
+#include "metacache/remote.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+#define USER_PAGES_MAX 1
+
+void remote_unit_free(struct remote_unit *unit)
+{
+	for (size_t i = 0; i < unit->objects.count; i++)
+		free(unit->objects.items[i].name);
+	vec_free(&unit->objects);
+	free(unit->id);
+	unit->id = NULL;
+}
+
+void remote_units_free(struct remote_unit_vec *units)
+{
+	for (size_t i = 0; i < units->count; i++)
+		remote_unit_free(&units->items[i]);
+	vec_free(units);
+}
+
+void remote_prefix(struct buf *out, const char *user_prefix, const char *unit_id)
+{
+	buf_printf(out, "%s/", user_prefix);
+	if (strncmp(unit_id, "fts", 3) == 0)
+		buf_printf(out, "%s/", unit_id);
+	else if (unit_id[0] != '\0')
+		buf_printf(out, "mailboxes/%s/", unit_id);
+	buf_puts(out, "idx/");
+}
+
+static void add_object(struct remote_unit *unit, const char *name, uint64_t size_bytes)
+{
+	struct remote_object object = { .size_bytes = size_bytes };
+
+	if (!bundle_name_parse(name, &object.parsed))
+		return;
+	object.name = xstrdup(name);
+	vec_push(&unit->objects, object);
+}
+
+static int compare_objects(const void *a, const void *b)
+{
+	return bundle_name_compare(&((const struct remote_object *)a)->parsed,
+				   &((const struct remote_object *)b)->parsed);
+}
+
+static void sort_objects(struct remote_unit *unit)
+{
+	if (unit->objects.count > 1)
+		qsort(unit->objects.items, unit->objects.count, sizeof *unit->objects.items,
+		      compare_objects);
+}
+
+struct unit_listing {
+	struct remote_unit *unit;
+	size_t prefix_len;
+};
+
+static int take_object(void *ctx, const struct store_object *object)
+{
+	struct unit_listing *listing = ctx;
+
+	if (!object->is_prefix)
+		add_object(listing->unit, object->key + listing->prefix_len, object->size_bytes);
+	return 0;
+}
+
+int remote_list_unit(struct store *store, const char *user_prefix, const char *unit_id,
+		     struct remote_unit *unit_r, struct err *err)
+{
+	autobuf struct buf prefix = { 0 };
+	struct unit_listing listing = { .unit = unit_r };
+
+	*unit_r = (struct remote_unit){ .id = xstrdup(unit_id) };
+	remote_prefix(&prefix, user_prefix, unit_id);
+	listing.prefix_len = prefix.len;
+	if (store_list(store, buf_str(&prefix), false, 0, take_object, &listing, err) < 0) {
+		remote_unit_free(unit_r);
+		return -1;
+	}
+	sort_objects(unit_r);
+	return 0;
+}
+
+struct user_listing {
+	struct remote_unit_vec *units;
+	size_t prefix_len; /* with its slash */
+};
+
+/* "mailboxes/<id>/idx/<name>", "<fts id>/idx/<name>", "idx/<name>": the id ends up
+ * in id_r and the name is returned; NULL for anything else. */
+static const char *split_key(const char *key, char id_r[NAME_MAX + 1])
+{
+	static const char boxes[] = "mailboxes/", idx[] = "idx/";
+	bool folder = strncmp(key, boxes, sizeof boxes - 1) == 0;
+	size_t len;
+
+	id_r[0] = '\0';
+	if (strncmp(key, idx, sizeof idx - 1) == 0)
+		return key + sizeof idx - 1;
+	if (folder)
+		key += sizeof boxes - 1;
+	len = strcspn(key, "/");
+	if (len == 0 || len > NAME_MAX || key[len] != '/')
+		return NULL;
+	memcpy(id_r, key, len);
+	id_r[len] = '\0';
+	if (folder ? strspn(id_r, "0123456789abcdef") != 32 || len != 32
+		   : strncmp(id_r, "fts", 3) != 0)
+		return NULL;
+	key += len + 1;
+	return strncmp(key, idx, sizeof idx - 1) == 0 ? key + sizeof idx - 1 : NULL;
+}
+
+struct remote_unit *remote_find(const struct remote_unit_vec *units, const char *id)
+{
+	for (size_t i = units->count; i-- > 0;) {
+		if (strcmp(units->items[i].id, id) == 0)
+			return &units->items[i];
+	}
+	return NULL;
+}
+
+static struct remote_unit *find_or_add(struct remote_unit_vec *units, const char *id)
+{
+	struct remote_unit *unit = remote_find(units, id);
+
+	if (unit)
+		return unit;
+	vec_push(units, ((struct remote_unit){ .id = xstrdup(id) }));
+	return &units->items[units->count - 1];
+}
+
+static int take_any(void *ctx, const struct store_object *object)
+{
+	struct user_listing *listing = ctx;
+	char id[NAME_MAX + 1];
+	const char *name = split_key(object->key + listing->prefix_len, id);
+
+	if (name && !object->is_prefix)
+		add_object(find_or_add(listing->units, id), name, object->size_bytes);
+	return 0;
+}
+
+/* Only the ids; their objects are listed one unit at a time. */
+static int take_prefix(void *ctx, const struct store_object *object)
+{
+	struct user_listing *listing = ctx;
+	autobuf struct buf key = { 0 };
+	char id[NAME_MAX + 1];
+
+	buf_printf(&key, "%sidx/x", object->key + listing->prefix_len);
+	if (object->is_prefix && split_key(buf_str(&key), id))
+		find_or_add(listing->units, id);
+	return 0;
+}
+
+static int list_by_unit(struct store *store, const char *user_prefix, struct remote_unit_vec *units,
+			struct err *err)
+{
+	struct user_listing listing = { .units = units, .prefix_len = strlen(user_prefix) + 1 };
+	static const char *const below[] = { "", "mailboxes/" };
+
+	find_or_add(units, "");
+	for (size_t i = 0; i < 2; i++) {
+		autobuf struct buf prefix = { 0 };
+
+		buf_printf(&prefix, "%s/%s", user_prefix, below[i]);
+		if (store_list(store, buf_str(&prefix), true, 0, take_prefix, &listing, err) < 0)
+			return -1;
+	}
+	for (size_t i = 0; i < units->count; i++) {
+		struct remote_unit found;
+
+		if (remote_list_unit(store, user_prefix, units->items[i].id, &found, err) < 0)
+			return -1;
+		remote_unit_free(&units->items[i]);
+		units->items[i] = found;
+	}
+	return 0;
+}
+
+static int compare_units(const void *a, const void *b)
+{
+	return strcmp(((const struct remote_unit *)a)->id, ((const struct remote_unit *)b)->id);
+}
+
+int remote_list_user(struct store *store, const char *user_prefix, struct remote_unit_vec *units_r,
+		     struct err *err)
+{
+	struct user_listing listing = { .units = units_r, .prefix_len = strlen(user_prefix) + 1 };
+	autobuf struct buf prefix = { 0 };
+	int ret;
+
+	*units_r = (struct remote_unit_vec){ 0 };
+	buf_printf(&prefix, "%s/", user_prefix);
+	ret = store_list(store, buf_str(&prefix), false, USER_PAGES_MAX, take_any, &listing, err);
+	if (ret > 0) {
+		remote_units_free(units_r);
+		ret = list_by_unit(store, user_prefix, units_r, err);
+	}
+	if (ret < 0) {
+		remote_units_free(units_r);
+		return -1;
+	}
+	for (size_t i = 0; i < units_r->count; i++)
+		sort_objects(&units_r->items[i]);
+	if (units_r->count > 1)
+		qsort(units_r->items, units_r->count, sizeof *units_r->items, compare_units);
+	return 0;
+}
+
+/* Written from this tree: it carries a unique part that this tree chose. */
+static bool is_own(const struct remote_object *object, const struct state *state)
+{
+	const char *unique = bundle_name_own_unique(&object->parsed);
+	struct bundle_name base;
+
+	if (strcmp(unique, state->next) == 0)
+		return true;
+	/* A first try whose reply was lost, before the one that became the base. */
+	return state->base && bundle_name_parse(state->base, &base) &&
+	       strcmp(unique, bundle_name_own_unique(&base)) == 0;
+}
+
+enum remote_verdict remote_judge(const struct remote_unit *unit, const struct state *state,
+				 struct str_vec *own_r)
+{
+	bool newer = false, has_base = false;
+
+	if (!unit || unit->objects.count == 0)
+		return state && state->base ? REMOTE_BASE_LOST : REMOTE_NOTHING;
+	for (size_t i = 0; i < unit->objects.count; i++) {
+		const struct remote_object *object = &unit->objects.items[i];
+
+		if (!state)
+			newer = true;
+		else if (state->base && strcmp(object->name, state->base) == 0)
+			has_base = true;
+		else if (str_vec_has(&state->unmerged, object->name) ||
+			 str_vec_has(&state->diffs, object->name))
+			continue;
+		else if (!str_vec_has(&state->superseded, object->name) && !is_own(object, state))
+			newer = true;
+		else if (own_r)
+			vec_push(own_r, xstrdup(object->name));
+	}
+	if (newer)
+		return REMOTE_NEWER;
+	return state->base && !has_base ? REMOTE_BASE_LOST : REMOTE_KNOWN;
+}

@@ -1,0 +1,67 @@
+/* .state: what a unit's directory knows of itself. A JSON file beside the index
+ * files, replaced atomically, the truth that the registry is a cache of.
+ *
+ * {"version":1,"boot":"1700000000.000000001","host":"b1","user":"u@d","unit":"…",
+ *  "base":"bundle.…","diffs":[],"superseded":[],"unmerged":[],"next":"<32 hex>",
+ *  "uploaded":<ns>,"last_access":<s>,"last_service":"imap","refresh":false,
+ *  "installing":"bundle.…","folders":["mailboxes/…"],
+ *  "files":[{"name":"dovecot.index","size":1,"mtime":<ns>,"ino":2}]}
+ *
+ * `next` is the unique part of the next bundle's name, written down before it is
+ * used: a bundle that has it in its name was written from this very tree, also
+ * when the reply to the upload was lost or the writer was killed before it could
+ * note the upload here. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/fsx.h"
+#include "base/vec.h"
+#include "bundle/bundle_name.h"
+#include "metacache/unit.h"
+
+#define STATE_VERSION 1
+#define STATE_BYTES_MAX (32 * 1024 * 1024)
+
+struct state {
+	char *boot; /* of the host when this was written: ctime of /proc */
+	char *host;
+	char *user;
+	char *unit;                /* path below home */
+	char *base;                /* bundle this tree was built from or uploaded as; NULL: none */
+	struct str_vec diffs;      /* on that base, applied here */
+	struct str_vec superseded; /* in storage, contained in base or diffs: to be deleted */
+	struct str_vec unmerged;   /* of another writer, seen and not contained: a conflict */
+	char next[BUNDLE_UNIQUE_HEX + 1];
+	int64_t uploaded_ns;        /* 0: never */
+	int64_t last_access;        /* UNIX seconds, by a session or a refresh */
+	char *last_service;         /* "" unknown */
+	bool refresh;               /* marked: look at storage at the next chance */
+	char *installing;           /* files are being replaced by this bundle's; NULL: no */
+	struct str_vec folders;     /* root unit: paths of the folder units that are here */
+	struct str_vec gone;        /* root unit: ids of folder units that were deleted */
+	struct unit_file_vec files; /* as they were at the last upload or download; sorted */
+};
+
+void state_free(struct state *state);
+#define autostate CLEANUP(state_free)
+
+/* A state that knows nothing yet but whose it is; with a fresh `next`. */
+void state_init(struct state *state, const char *user, const char *unit);
+
+/* Read <unit>/.state. 1, 0 there is none, -1 (ERR_DATA: torn or of a later version). */
+int state_read(int unitfd, struct state *state_r, struct err *err);
+
+/* Replace it. Not fsynced: a host that crashes throws its cache away. */
+int state_write(int unitfd, const struct state *state, struct err *err);
+
+/* Take over the unit's files as those of the last upload. */
+void state_set_files(struct state *state, const struct unit_file_vec *files);
+
+/* Whether the unit's files are what they were then: names, sizes, times, inodes. */
+bool state_matches(const struct state *state, const struct unit_file_vec *files);
+
+/* Whether nothing is left to upload or to tidy for a unit with these files. */
+bool state_settled(const struct state *state, const struct unit_file_vec *files);

@@ -25,10 +25,10 @@ while getopts n:p:s: option; do
 	esac
 done
 shift $((OPTIND - 1))
-[ $# -eq 1 ] && [ -d "$1" ] && [[ $runs =~ ^[1-9][0-9]*$ ]] || {
+if [ $# -ne 1 ] || [ ! -d "$1" ] || [[ ! $runs =~ ^[1-9][0-9]*$ ]]; then
 	sed -n '4s/^# *//p' "$0" >&2
 	exit 64
-}
+fi
 tree=$(cd "$1" && pwd)
 
 scratch=$(mktemp -d)
@@ -86,6 +86,7 @@ peer_restic() {
 }
 
 peer_shell() {
+	# shellcheck disable=SC2016
 	(cd "$tree" && find . -name dovecot.index.log -printf '%h\0' -o \
 		-name dovecot.list.index.log -printf '%h\0') |
 		url=$url tree=$tree xargs -0 -P 10 -n 1 bash -o pipefail -c '

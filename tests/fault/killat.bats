@@ -7,7 +7,7 @@ setup() {
 	root=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
 	tools=$(cd "$root" && cd "${BUILD:-build}" && pwd)/tests/fault
 	PATH=$tools:$PATH
-	cd "$BATS_TEST_TMPDIR"
+	cd "$BATS_TEST_TMPDIR" || return
 	mkdir work
 }
 

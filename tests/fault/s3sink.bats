@@ -7,7 +7,7 @@ bats_require_minimum_version 1.5.0
 setup() {
 	root=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
 	tools=$(cd "$root" && cd "${BUILD:-build}" && pwd)/tests/fault
-	cd "$BATS_TEST_TMPDIR"
+	cd "$BATS_TEST_TMPDIR" || return
 	printf 'hello\n' >hello
 }
 
@@ -52,7 +52,7 @@ rule() { curl -sSf -o /dev/null --data-binary "$1" "$url/_fault"; }
 	[ "$(curl -sSf "$url/bench?list-type=2&prefix=b/&start-after=b/10" | keys)" = b/2 ]
 	for max in 1 2 3 7; do
 		for delimiter in "" /; do
-			token= all=
+			token='' all=''
 			for _ in $(seq 9); do
 				page=$(curl -sSf "$url/bench?list-type=2&max-keys=$max&delimiter=$delimiter${token:+&continuation-token=$token}")
 				all+=" $(grep -o '<\(Key\|Prefix\)>[^<]\+' <<<"$page" | sed 's/.*>//' | sort | paste -sd' ')"

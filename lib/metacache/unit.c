@@ -129,17 +129,18 @@ static void free_file_vec(struct unit_file_vec *files)
 	vec_free(files);
 }
 
-static void free_unit(struct unit *unit)
+void unit_free(struct unit *unit)
 {
 	free(unit->path);
 	free(unit->id);
 	free_file_vec(&unit->files);
+	*unit = (struct unit){ 0 };
 }
 
 void unit_home_free(struct home *home)
 {
 	for (size_t i = 0; i < home->units.count; i++)
-		free_unit(&home->units.items[i]);
+		unit_free(&home->units.items[i]);
 	vec_free(&home->units);
 	free(home->foreign);
 	*home = (struct home){ 0 };
@@ -262,11 +263,16 @@ static int compare_files(const void *a, const void *b)
 	return strcmp(((const struct unit_file *)a)->name, ((const struct unit_file *)b)->name);
 }
 
-static void add_unit(struct scan *scan, struct unit *unit)
+static void sort_files(struct unit *unit)
 {
 	if (unit->files.count > 1)
 		qsort(unit->files.items, unit->files.count, sizeof *unit->files.items,
 		      compare_files);
+}
+
+static void add_unit(struct scan *scan, struct unit *unit)
+{
+	sort_files(unit);
 	vec_push(&scan->home->units, *unit);
 	*unit = (struct unit){ 0 };
 }
@@ -280,7 +286,7 @@ static int add_fts_unit(struct scan *scan, int parent, const char *name, unsigne
 	ret = descend(scan, parent, name, depth, scan_fts, &unit);
 	if (ret == 0 && (unit.files.count > 0 || unit.has_state))
 		add_unit(scan, &unit);
-	free_unit(&unit);
+	unit_free(&unit);
 	return ret;
 }
 
@@ -350,7 +356,7 @@ static int scan_directory(struct scan *scan, int fd, unsigned depth)
 			note_foreign(scan, unit.files.items[0].name);
 		ret = scan_subdirs(scan, dir.fd, depth, &subdirs);
 	}
-	free_unit(&unit);
+	unit_free(&unit);
 	str_vec_free(&subdirs);
 	return ret;
 }
@@ -377,6 +383,37 @@ int unit_scan(int homefd, const struct unit_rules *rules, struct home *home_r, s
 		      compare_units);
 	if (ret < 0)
 		unit_home_free(home_r);
+	return ret;
+}
+
+int unit_rescan(int unitfd, const char *path, const struct unit_rules *rules, struct unit *unit_r,
+		struct err *err)
+{
+	struct home unused = { 0 };
+	struct scan scan = { .rules = rules, .home = &unused, .err = err };
+	struct str_vec subdirs = { 0 };
+	autodir struct fsx_dir dir = { .fd = -1 };
+	bool is_folder = false;
+	int ret, fd = fsx_opendir(unitfd, "");
+
+	if (fd < 0)
+		return err_sys(err, errno, "open directory %s", path);
+	unit_classify(path, rules, unit_r);
+	buf_puts(&scan.path, path);
+	if (unit_r->kind == UNIT_FTS) {
+		ret = scan_fts(&scan, fd, 0, unit_r);
+	} else {
+		fsx_dir_open(&dir, fd);
+		ret = scan_entries(&scan, &dir, unit_r, &subdirs, &is_folder);
+		unit_r->has_subdirs = subdirs.count > 0;
+	}
+	sort_files(unit_r);
+	str_vec_free(&subdirs);
+	buf_free(&scan.path);
+	buf_free(&scan.key);
+	free(unused.foreign);
+	if (ret < 0)
+		unit_free(unit_r);
 	return ret;
 }
 

@@ -68,6 +68,12 @@ struct home {
  * then nothing is known. A home without any Dovecot file has no units. */
 int unit_scan(int homefd, const struct unit_rules *rules, struct home *home_r, struct err *err);
 void unit_home_free(struct home *home);
+
+/* Look again at one unit only, whose directory is `unitfd`. */
+int unit_rescan(int unitfd, const char *path, const struct unit_rules *rules, struct unit *unit_r,
+		struct err *err);
+void unit_free(struct unit *unit);
+#define autounit CLEANUP(unit_free)
 #define autohome CLEANUP(unit_home_free)
 
 /* The id in storage of a folder's path: its last component where that is a GUID

@@ -1,0 +1,191 @@
+#include "metacache/flush.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/fsx.h"
+#include "base/mem.h"
+#include "base/workers.h"
+#include "metacache/flush_unit.h"
+#include "metacache/state.h"
+#include "metacache/user_lock.h"
+
+const char *flush_outcome_name(enum flush_outcome outcome)
+{
+	static const char *const names[] = {
+		[FLUSH_UNCHANGED] = "unchanged", [FLUSH_UPLOADED] = "uploaded",
+		[FLUSH_CONFLICT] = "conflict",   [FLUSH_BUSY] = "busy",
+		[FLUSH_FAILED] = "failed",
+	};
+
+	return names[outcome];
+}
+
+struct flush {
+	const struct metacache *mc;
+	const struct metacache_home *home;
+	const struct flush_options *options;
+	struct tidy *tidy;
+	int homefd;
+	struct home scanned;
+	struct state root_state; /* as it was; empty when there is none */
+	struct str_vec folders;  /* paths that are here */
+	struct str_vec gone;     /* ids of folders that are not here any more */
+	struct str_vec reborn;   /* ids that were gone, and are here again */
+};
+
+static void flush_deinit(struct flush *flush)
+{
+	cleanup_fd(&flush->homefd);
+	unit_home_free(&flush->scanned);
+	state_free(&flush->root_state);
+	str_vec_free(&flush->folders);
+	str_vec_free(&flush->gone);
+	str_vec_free(&flush->reborn);
+}
+
+/* A folder that was here at the last upload of the root indexes and is not now was
+ * deleted or renamed by Dovecot: clean takes a folder off the list before it removes
+ * it. Its bundles stay in storage, but the new root bundle says that it is gone, so
+ * that a refresh elsewhere does not bring it back. */
+static void compare_folders(struct flush *flush)
+{
+	const struct state *was = &flush->root_state;
+	char id[33];
+
+	for (size_t i = 0; i < flush->scanned.units.count; i++) {
+		const struct unit *unit = &flush->scanned.units.items[i];
+
+		if (unit->kind != UNIT_FOLDER)
+			continue;
+		vec_push(&flush->folders, xstrdup(unit->path));
+		if (str_vec_has(&was->gone, unit->id) && !unit->has_state)
+			vec_push(&flush->reborn, xstrdup(unit->id));
+	}
+	for (size_t i = 0; i < was->gone.count; i++) {
+		if (!unit_find_id(&flush->scanned, was->gone.items[i]))
+			vec_push(&flush->gone, xstrdup(was->gone.items[i]));
+	}
+	for (size_t i = 0; i < was->folders.count; i++) {
+		unit_folder_id(was->folders.items[i], id);
+		if (!unit_find(&flush->scanned, was->folders.items[i]) &&
+		    !str_vec_has(&flush->gone, id))
+			vec_push(&flush->gone, xstrdup(id));
+	}
+}
+
+static void run_unit(void *arg)
+{
+	flush_unit(arg);
+}
+
+static void add_outcome(struct flush_result *result, const struct flush_unit *job)
+{
+	result->units[job->outcome]++;
+	result->bytes += job->bytes;
+	if (job->outcome > result->worst) {
+		result->worst = job->outcome;
+		result->err = job->err;
+	}
+}
+
+static void prepare_job(struct flush *flush, const struct unit *unit, struct flush_unit *job)
+{
+	*job = (struct flush_unit){
+		.mc = flush->mc,
+		.home = flush->home,
+		.homefd = flush->homefd,
+		.unit = unit,
+		.options = flush->options,
+		.tidy = flush->tidy,
+		.reborn = str_vec_has(&flush->reborn, unit->id),
+	};
+	if (unit->kind == UNIT_ROOT) {
+		job->folders = &flush->folders;
+		job->gone = &flush->gone;
+	}
+}
+
+/* The root unit goes last: it says which folders there are, and a folder that
+ * it names should be in storage by then. */
+static void flush_units(struct flush *flush, struct workers *pool, struct flush_result *result)
+{
+	size_t count = flush->scanned.units.count;
+	struct flush_unit *jobs = xcalloc(count, sizeof *jobs);
+	autogroup struct workers_group *group = workers_group_new(pool);
+	size_t used = 0;
+
+	for (size_t i = count; i-- > 0;) {
+		const struct unit *unit = &flush->scanned.units.items[i];
+
+		if (unit->priority < flush->options->priority_min)
+			continue;
+		if (unit->kind == UNIT_ROOT)
+			workers_wait(group);
+		prepare_job(flush, unit, &jobs[used]);
+		workers_submit(group, run_unit, &jobs[used++]);
+	}
+	workers_wait(group);
+	for (size_t i = 0; i < used; i++)
+		add_outcome(result, &jobs[i]);
+	free(jobs);
+}
+
+static int open_and_scan(struct flush *flush, struct err *err)
+{
+	struct err ignored;
+
+	flush->homefd = metacache_open_home(flush->home, err);
+	if (flush->homefd < 0)
+		return -1;
+	if (unit_scan(flush->homefd, &flush->mc->rules, &flush->scanned, err) < 0)
+		return -1;
+	/* An unreadable root state is reported by the root unit itself. */
+	if (state_read(flush->homefd, &flush->root_state, &ignored) <= 0)
+		flush->root_state = (struct state){ 0 };
+	compare_folders(flush);
+	return 0;
+}
+
+static void log_result(const struct flush *flush, const struct flush_result *result)
+{
+	if (result->err.code != ERR_NONE)
+		metacache_warn(flush->mc, "metacache_user_flush_failed", flush->home->user,
+			       &result->err);
+	log_info(flush->mc->log, "metacache_user_flush_finished",
+		 log_str("user", flush->home->user),
+		 log_str("outcome", flush_outcome_name(result->worst)),
+		 log_uint("uploaded", result->units[FLUSH_UPLOADED]),
+		 log_uint("bytes", result->bytes), log_int("duration_ms", result->duration_ms));
+}
+
+int flush_user(const struct metacache *mc, const struct metacache_home *home,
+	       const struct flush_options *options, struct workers *pool, struct tidy *tidy,
+	       struct flush_result *result_r, struct err *err)
+{
+	__attribute__((cleanup(flush_deinit))) struct flush flush = {
+		.mc = mc,
+		.home = home,
+		.options = options,
+		.tidy = tidy,
+		.homefd = -1,
+	};
+	int64_t started_ms = clock_mono_ms();
+	autofd int lock = user_lock(mc->locks_fd, home->user, USER_LOCK_UPLOAD,
+				    mc->settings->user_lock_timeout_ms, err);
+
+	*result_r = (struct flush_result){ .user = home->user };
+	if (lock < 0 || open_and_scan(&flush, err) < 0)
+		return -1;
+	flush_units(&flush, pool, result_r);
+	if (!options->dry_run) {
+		struct err failed = { 0 };
+
+		if (metacache_record(mc, home, flush.homefd, &failed) < 0)
+			metacache_warn(mc, "metacache_registry_failed", home->user, &failed);
+	}
+	result_r->duration_ms = clock_mono_ms() - started_ms;
+	log_result(&flush, result_r);
+	return 0;
+}

@@ -1,0 +1,261 @@
+#include "metacache/flush_unit.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/quote.h"
+#include "bundle/bundle.h"
+#include "metacache/remote.h"
+#include "metacache/snapshot.h"
+#include "store/store.h"
+
+#define SPOOL_MEMORY (2 * 1024 * 1024) /* of one packed bundle; more goes to disk */
+
+/* .state as it is, or a new one; named_r: its `next` is on disk already. A torn one is as good as
+ * none: what storage has then decides. Another host's tree (copied here) must not pass for its own.
+ */
+static void load_state(const struct flush_unit *job, int unitfd, struct state *state, bool *known_r)
+{
+	const struct metacache *mc = job->mc;
+	struct err err = { 0 };
+	int ret = state_read(unitfd, state, &err);
+
+	*known_r = ret > 0;
+	if (ret < 0) {
+		metacache_warn(mc, "metacache_state_unreadable", job->home->user, &err);
+		ret = 0;
+	}
+	if (ret == 0)
+		state_init(state, job->home->user, job->unit->path);
+	*named_r = ret > 0 && strcmp(state->host, mc->host) == 0;
+	if (ret > 0 && !*named_r)
+		bundle_name_unique(state->next);
+}
+
+static int write_state(const struct flush_unit *job, int unitfd, struct state *state,
+		       struct err *err)
+{
+	free(state->host);
+	free(state->boot);
+	state->host = xstrdup(job->mc->host);
+	state->boot = xstrdup(job->mc->boot);
+	return state_write(unitfd, state, err);
+}
+
+static bool same_names(const struct str_vec *a, const struct str_vec *b)
+{
+	if (a->count != b->count)
+		return false;
+	for (size_t i = 0; i < a->count; i++) {
+		if (!str_vec_has(b, a->items[i]))
+			return false;
+	}
+	return true;
+}
+
+static void copy_names(struct str_vec *to, const struct str_vec *from)
+{
+	str_vec_free(to);
+	for (size_t i = 0; i < from->count; i++)
+		vec_push(to, xstrdup(from->items[i]));
+}
+
+static bool is_unchanged(const struct flush_unit *job, const struct state *state)
+{
+	return state_matches(state, &job->unit->files) &&
+	       (!job->folders ||
+		(same_names(&state->folders, job->folders) && same_names(&state->gone, job->gone)));
+}
+
+static int conflict(struct flush_unit *job, const struct remote_unit *remote)
+{
+	const struct remote_object *newest = &remote->objects.items[remote->objects.count - 1];
+
+	job->outcome = FLUSH_CONFLICT;
+	err_set(&job->err, ERR_CONFLICT,
+		"%s changed here, and storage has %s of another writer; both are kept",
+		unit_title(job->unit), newest->name);
+	return err_hint(&job->err,
+			"metacache-refresh --discard-important takes the one in storage, "
+			"metacache-flush --overwrite the one here");
+}
+
+static int fail(struct flush_unit *job)
+{
+	job->outcome = job->err.code == ERR_BUSY ? FLUSH_BUSY : FLUSH_FAILED;
+	return err_prefix(&job->err, "%s", unit_title(job->unit));
+}
+
+/* Everything listed that the new base stands in for. */
+static void collect_superseded(const struct flush_unit *job, const struct remote_unit *remote,
+			       const struct state *state, struct str_vec *names)
+{
+	if (!job->reborn && !job->options->overwrite) {
+		remote_judge(remote, state, names);
+		if (state->base)
+			vec_push(names, xstrdup(state->base));
+		for (size_t i = 0; i < state->diffs.count; i++)
+			vec_push(names, xstrdup(state->diffs.items[i]));
+		return;
+	}
+	for (size_t i = 0; i < remote->objects.count; i++)
+		vec_push(names, xstrdup(remote->objects.items[i].name));
+}
+
+/* Names sort by time, and a new base must sort after what it contains, also when
+ * another host's clock is ahead. */
+static int64_t time_for_name(const struct remote_unit *remote)
+{
+	int64_t now_ns = clock_now_ns();
+
+	for (size_t i = 0; i < remote->objects.count; i++) {
+		int64_t after_ns = (remote->objects.items[i].parsed.base_time_us + 1) * 1000;
+
+		if (after_ns > now_ns)
+			now_ns = after_ns;
+	}
+	return now_ns;
+}
+
+static int pack(const struct flush_unit *job, const struct snapshot *snapshot, int64_t time_ns,
+		const struct str_vec *includes, struct spool *spool, struct err *err)
+{
+	const struct store_compression *compression = store_compression(job->mc->store);
+	struct bundle_compression filter = { .name = compression->name,
+					     .level = compression->level };
+	automanifest struct bundle_manifest manifest = {
+		.type = BUNDLE_BASE,
+		.username = xstrdup(job->home->user),
+		.unit = xstrdup(job->unit->path),
+		.unit_id = xstrdup(job->unit->id),
+		.host = xstrdup(job->mc->host),
+		.created_ns = time_ns,
+	};
+
+	copy_names(&manifest.includes, includes);
+	if (job->gone)
+		copy_names(&manifest.gone, job->gone);
+	return bundle_pack(&manifest, snapshot->sources, snapshot->source_count, &filter, spool,
+			   err);
+}
+
+static int put(const struct flush_unit *job, const char *name, const struct spool *spool,
+	       struct err *err)
+{
+	autobuf struct buf key = { 0 }, size = { 0 };
+	struct store_meta meta[] = {
+		{ "username", job->home->user },
+		{ "size", NULL },
+		{ "fname", name },
+		{ "mailbox-guid", job->unit->id },
+	};
+	size_t count = job->unit->kind == UNIT_FOLDER ? 4 : 3;
+
+	buf_printf(&size, "%llu", (unsigned long long)spool_size(spool));
+	meta[1].value = buf_str(&size);
+	remote_prefix(&key, job->home->prefix, job->unit->id);
+	buf_puts(&key, name);
+	return store_put(job->mc->store, buf_str(&key), spool, meta, count, err);
+}
+
+/* The upload is there: note it, with a new name for the next one. */
+static int note_upload(const struct flush_unit *job, int unitfd, struct state *state,
+		       const char *name, const struct snapshot *snapshot,
+		       const struct str_vec *superseded, struct err *err)
+{
+	free(state->base);
+	state->base = xstrdup(name);
+	str_vec_free(&state->diffs);
+	copy_names(&state->superseded, superseded);
+	bundle_name_unique(state->next);
+	state->uploaded_ns = clock_now_ns();
+	state_set_files(state, &snapshot->files);
+	if (job->folders) {
+		copy_names(&state->folders, job->folders);
+		copy_names(&state->gone, job->gone);
+	}
+	return write_state(job, unitfd, state, err);
+}
+
+static int upload(struct flush_unit *job, int unitfd, struct state *state,
+		  const struct snapshot *snapshot, const struct remote_unit *remote)
+{
+	autospool struct spool *spool = spool_new(job->mc->settings->spool_dir, SPOOL_MEMORY);
+	autobuf struct buf name = { 0 };
+	struct str_vec superseded = { 0 };
+	int64_t time_ns = time_for_name(remote);
+	int ret;
+
+	collect_superseded(job, remote, state, &superseded);
+	bundle_name_base(&name, time_ns, state->next);
+	ret = pack(job, snapshot, time_ns, &superseded, spool, &job->err);
+	if (ret == 0)
+		ret = put(job, buf_str(&name), spool, &job->err);
+	if (ret == 0)
+		ret = note_upload(job, unitfd, state, buf_str(&name), snapshot, &superseded,
+				  &job->err);
+	if (ret == 0) {
+		job->outcome = FLUSH_UPLOADED;
+		job->bytes = spool_size(spool);
+		tidy_add(job->tidy, job->home, job->unit->path, job->unit->id, &superseded);
+		log_info(job->mc->log, "metacache_upload_finished",
+			 log_str("user", job->home->user), log_str("unit", job->unit->path),
+			 log_str("bundle", buf_str(&name)), log_uint("bytes", job->bytes));
+	}
+	str_vec_free(&superseded);
+	return ret < 0 ? fail(job) : 0;
+}
+
+static int flush_changed(struct flush_unit *job, int unitfd, struct state *state, bool known,
+			 bool named)
+{
+	const struct metacache *mc = job->mc;
+	autosnapshot struct snapshot snapshot = { 0 };
+	autoremote struct remote_unit remote = { 0 };
+
+	if (remote_list_unit(mc->store, job->home->prefix, job->unit->id, &remote, &job->err) < 0)
+		return fail(job);
+	if (!job->options->overwrite && !job->reborn &&
+	    remote_judge(&remote, known ? state : NULL, NULL) == REMOTE_NEWER)
+		return conflict(job, &remote);
+	if (job->options->dry_run) {
+		job->outcome = FLUSH_UPLOADED;
+		return 0;
+	}
+	/* The name of the bundle is written down before it is used. */
+	if (!named && write_state(job, unitfd, state, &job->err) < 0)
+		return fail(job);
+	if (snapshot_take(unitfd, job->unit, &mc->rules, mc->settings->index_lock_timeout_ms,
+			  &snapshot, &job->err) < 0)
+		return fail(job);
+	return upload(job, unitfd, state, &snapshot, &remote);
+}
+
+void flush_unit(struct flush_unit *job)
+{
+	autostate struct state state = { 0 };
+	autofd int unitfd = fsx_opendir(job->homefd, job->unit->path);
+	bool known, named;
+
+	job->outcome = FLUSH_UNCHANGED;
+	if (unitfd < 0) {
+		err_sys(&job->err, errno, "open directory %s", quote_str(job->unit->path).s);
+		fail(job);
+		return;
+	}
+	load_state(job, unitfd, &state, &known, &named);
+	if (known && state.installing) {
+		/* Neither the old files nor the new ones: nothing to upload. */
+		job->outcome = FLUSH_BUSY;
+		err_set(&job->err, ERR_BUSY, "%s: a refresh was cut short", unit_title(job->unit));
+		err_hint(&job->err, "metacache-refresh finishes it");
+		return;
+	}
+	if (!known || !is_unchanged(job, &state))
+		flush_changed(job, unitfd, &state, known, named);
+	else if (!job->options->dry_run)
+		tidy_add(job->tidy, job->home, job->unit->path, job->unit->id, &state.superseded);
+}

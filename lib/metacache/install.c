@@ -1,0 +1,155 @@
+#include "metacache/install.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fsx.h"
+#include "base/mem.h"
+
+/* The directory that holds `path`, and its last component. */
+static int open_parent(int homefd, const char *path, const char **last_r, struct err *err)
+{
+	const char *slash = strrchr(path, '/');
+	autofree char *parent = xstrndup(path, slash ? (size_t)(slash - path) : 0);
+	int fd;
+
+	*last_r = slash ? slash + 1 : path;
+	if (slash && fsx_mkdirs(homefd, parent, 0700, err) < 0)
+		return -1;
+	fd = fsx_opendir(homefd, parent);
+	if (fd < 0)
+		err_sys(err, errno, "open directory %s", parent);
+	return fd;
+}
+
+static bool ends_with(const char *name, const char *end)
+{
+	size_t len = strlen(name), end_len = strlen(end);
+
+	return len >= end_len && strcmp(name + len - end_len, end) == 0;
+}
+
+/* In this order an old dovecot.index never stands beside a log that does not
+ * reach back to it: the logs come first, then what refers to them. */
+static int rank_of(const char *name)
+{
+	if (ends_with(name, ".log.2"))
+		return 0;
+	if (ends_with(name, ".log"))
+		return 1;
+	return ends_with(name, ".cache") ? 2 : 3;
+}
+
+static int move_files(int from_fd, int to_fd, const struct unit_file_vec *files, struct err *err)
+{
+	for (int rank = 0; rank <= 3; rank++) {
+		for (size_t i = 0; i < files->count; i++) {
+			const char *name = files->items[i].name;
+
+			if (rank_of(name) == rank && renameat(from_fd, name, to_fd, name) < 0)
+				return err_sys(err, errno, "move %s into place", name);
+		}
+	}
+	return 0;
+}
+
+static bool has_file(const struct unit_file_vec *files, const char *name)
+{
+	for (size_t i = 0; i < files->count; i++) {
+		if (strcmp(files->items[i].name, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int remove_others(int dirfd, const struct unit_file_vec *old,
+			 const struct unit_file_vec *files, struct err *err)
+{
+	for (size_t i = 0; i < old->count; i++) {
+		const char *name = old->items[i].name;
+
+		if (!has_file(files, name) && unlinkat(dirfd, name, 0) < 0 && errno != ENOENT)
+			return err_sys(err, errno, "remove %s", name);
+	}
+	return 0;
+}
+
+static int write_mark(int dirfd, const struct state *state, struct err *err)
+{
+	struct state mark = *state;
+
+	mark.installing = state->base;
+	return state_write(dirfd, &mark, err);
+}
+
+static int install_files(int from_fd, int to_fd, const struct state *state,
+			 const struct unit_rules *rules, struct err *err)
+{
+	autounit struct unit old = { 0 };
+
+	if (unit_rescan(to_fd, state->unit, rules, &old, err) < 0)
+		return -1;
+	if (write_mark(to_fd, state, err) < 0 ||
+	    move_files(from_fd, to_fd, &state->files, err) < 0 ||
+	    remove_others(to_fd, &old.files, &state->files, err) < 0)
+		return -1;
+	return state_write(to_fd, state, err);
+}
+
+/* 1 a directory with none in it, 0 with some, -1. */
+static int is_leaf(int dirfd, const char *path, const struct unit_rules *rules, struct err *err)
+{
+	autounit struct unit unit = { 0 };
+
+	if (unit_rescan(dirfd, path, rules, &unit, err) < 0)
+		return -1;
+	return unit.kind == UNIT_FTS || !unit.has_subdirs;
+}
+
+static int install_over(int staging_fd, const char *name, int parent, const char *last,
+			const struct state *state, const struct unit_rules *rules, struct err *err)
+{
+	autofd int to_fd = fsx_opendir(parent, last), from_fd = -1;
+	int leaf;
+
+	if (to_fd < 0)
+		return err_sys(err, errno, "open directory %s", state->unit);
+	leaf = is_leaf(to_fd, state->unit, rules, err);
+	if (leaf < 0)
+		return -1;
+	if (leaf && renameat2(staging_fd, name, parent, last, RENAME_EXCHANGE) == 0)
+		return 0;
+	/* Not a leaf, or a filesystem that can't exchange. */
+	if (leaf && errno != EINVAL && errno != ENOSYS)
+		return err_sys(err, errno, "swap in %s", state->unit);
+	from_fd = fsx_opendir(staging_fd, name);
+	if (from_fd < 0)
+		return err_sys(err, errno, "open a directory in .trash");
+	return install_files(from_fd, to_fd, state, rules, err);
+}
+
+int install_unit(int staging_fd, const char *name, int homefd, const char *path,
+		 const struct state *state, const struct unit_rules *rules, struct err *err)
+{
+	autofd int parent = -1, from_fd = -1;
+	const char *last;
+
+	if (path[0] == '\0') {
+		from_fd = fsx_opendir(staging_fd, name);
+		if (from_fd < 0)
+			return err_sys(err, errno, "open a directory in .trash");
+		return install_files(from_fd, homefd, state, rules, err);
+	}
+	parent = open_parent(homefd, path, &last, err);
+	if (parent < 0)
+		return -1;
+	if (renameat2(staging_fd, name, parent, last, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno != EEXIST && errno != ENOTEMPTY)
+		return err_sys(err, errno, "move %s into place", path);
+	return install_over(staging_fd, name, parent, last, state, rules, err);
+}

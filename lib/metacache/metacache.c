@@ -1,0 +1,297 @@
+#include "metacache/metacache.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/expand.h"
+#include "base/fsx.h"
+#include "base/mem.h"
+#include "base/quote.h"
+#include "metacache/state.h"
+#include "metacache/user_lock.h"
+
+static const char *const store_kind_names[STORE_KINDS] = {
+	[STORE_PUT] = "put",   [STORE_GET] = "get",       [STORE_HEAD] = "head",
+	[STORE_LIST] = "list", [STORE_DELETE] = "delete",
+};
+
+void metacache_warn(const struct metacache *mc, const char *event, const char *user,
+		    const struct err *err)
+{
+	log_warning(mc->log, event, log_str("user", user), log_str("error", err->msg),
+		    log_str("hint", err->hint[0] ? err->hint : NULL));
+}
+
+static void warn_of_store(void *ctx, const char *text)
+{
+	const struct metacache *mc = ctx;
+
+	log_warning(mc->log, "metacache_store_slow_or_failing", log_str("error", text));
+}
+
+static int open_roots(struct metacache *mc, struct err *err)
+{
+	const struct str_vec *roots = &mc->settings->roots;
+
+	mc->roots = xcalloc(roots->count, sizeof *mc->roots);
+	for (size_t i = 0; i < roots->count; i++) {
+		struct metacache_root *root = &mc->roots[i];
+		struct stat st;
+
+		root->path = roots->items[i];
+		root->fd = fsx_open_root(root->path, err);
+		if (root->fd < 0) {
+			err_hint(err, "make it, owned by the mail user, or correct mail_home");
+			return -1;
+		}
+		mc->root_count++;
+		if (fstat(root->fd, &st) < 0)
+			return err_sys(err, errno, "look at %s", root->path);
+		root->device = st.st_dev;
+	}
+	return 0;
+}
+
+static int open_registry(struct metacache *mc, unsigned needs, struct err *err)
+{
+	autofree char *path = xasprintf("%s/users.db", mc->settings->state_dir);
+	struct err failed = { 0 };
+
+	if (registry_open(path, needs & METACACHE_REGISTRY_READ, &mc->registry, &failed) == 0)
+		return 0;
+	if (needs & (METACACHE_REGISTRY | METACACHE_REGISTRY_READ)) {
+		*err = failed;
+		return -1;
+	}
+	metacache_warn(mc, "metacache_registry_failed", NULL, &failed);
+	return 0;
+}
+
+static int open_locks(struct metacache *mc, struct err *err)
+{
+	const char *dir = mc->settings->state_dir;
+	autofd int fd = -1;
+
+	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
+		return err_sys(err, errno, "make the state directory %s", dir);
+	fd = fsx_open_root(dir, err);
+	if (fd < 0)
+		return -1;
+	if (user_lock_prepare(fd, &mc->locks_fd, err) < 0)
+		return err_prefix(err, "%s", dir);
+	return 0;
+}
+
+static int open_store(struct metacache *mc, struct err *err)
+{
+	struct store_options options = {
+		.max_parallel = mc->settings->metacache_max_parallel_requests,
+		.spool_dir = mc->settings->spool_dir,
+		.warn = warn_of_store,
+		.warn_ctx = mc,
+	};
+
+	if (!mc->settings->obox_index_fs)
+		return err_set(err, ERR_CONFIG,
+			       "obox_index_fs is not set: where are bundles kept?");
+	if (store_open(mc->settings->obox_index_fs, &options, &mc->store, err) < 0)
+		return err_prefix(err, "obox_index_fs");
+	return 0;
+}
+
+/* Who and when: the host's name, and the boot as the change time of /proc, as
+ * Dovecot's reboots file has it. */
+static int identify(struct metacache *mc, struct err *err)
+{
+	struct stat st;
+
+	if (gethostname(mc->host, sizeof mc->host - 1) < 0)
+		return err_sys(err, errno, "ask for the name of this host");
+	if (mc->settings->backend_host)
+		snprintf(mc->host, sizeof mc->host, "%s", mc->settings->backend_host);
+	if (stat("/proc", &st) < 0)
+		return err_sys(err, errno, "look at /proc");
+	snprintf(mc->boot, sizeof mc->boot, "%lld.%09ld", (long long)st.st_ctim.tv_sec,
+		 st.st_ctim.tv_nsec);
+	return 0;
+}
+
+static int open_parts(struct metacache *mc, unsigned needs, struct err *err)
+{
+	if (needs & METACACHE_REGISTRY_READ)
+		return open_registry(mc, needs, err);
+	if (identify(mc, err) < 0 || open_roots(mc, err) < 0 || open_locks(mc, err) < 0 ||
+	    open_registry(mc, needs, err) < 0)
+		return -1;
+	return needs & METACACHE_STORE ? open_store(mc, err) : 0;
+}
+
+int metacache_open(struct metacache *mc, const struct settings *settings, const struct log *log,
+		   unsigned needs, struct err *err)
+{
+	*mc = (struct metacache){
+		.settings = settings,
+		.log = log,
+		.locks_fd = -1,
+		.rules = { .fts_dirs = &settings->fts_dirs,
+			   .special_folders = &settings->special_folders },
+	};
+	if (open_parts(mc, needs, err) < 0) {
+		metacache_close(mc);
+		return -1;
+	}
+	return 0;
+}
+
+static void keep_counters(struct metacache *mc)
+{
+	struct store_counters counters;
+	struct err err = { 0 };
+	char name[64];
+	int ret = 0;
+
+	store_counters(mc->store, &counters);
+	registry_batch_start(mc->registry);
+	for (int i = 0; i < STORE_KINDS && ret == 0; i++) {
+		snprintf(name, sizeof name, "requests_%s", store_kind_names[i]);
+		ret = registry_count(mc->registry, name, counters.requests[i], &err);
+		snprintf(name, sizeof name, "bytes_%s", store_kind_names[i]);
+		if (ret == 0)
+			ret = registry_count(mc->registry, name, counters.bytes[i], &err);
+	}
+	if (ret < 0 || registry_batch_end(mc->registry, &err) < 0)
+		metacache_warn(mc, "metacache_registry_failed", NULL, &err);
+}
+
+void metacache_close(struct metacache *mc)
+{
+	struct err err = { 0 };
+
+	if (mc->registry && mc->store)
+		keep_counters(mc);
+	store_close(&mc->store);
+	if (registry_close(&mc->registry, &err) < 0)
+		metacache_warn(mc, "metacache_registry_failed", NULL, &err);
+	for (size_t i = 0; i < mc->root_count; i++)
+		close(mc->roots[i].fd);
+	free(mc->roots);
+	cleanup_fd(&mc->locks_fd);
+	mc->locks_fd = -1;
+	mc->roots = NULL;
+	mc->root_count = 0;
+}
+
+void metacache_home_free(struct metacache_home *home)
+{
+	free(home->user);
+	free(home->path);
+	free(home->prefix);
+	*home = (struct metacache_home){ 0 };
+}
+
+int metacache_find(const struct metacache *mc, const char *user, struct metacache_home *home_r,
+		   struct err *err)
+{
+	autobuf struct buf path = { 0 }, prefix = { 0 };
+	struct expand_user variables;
+
+	*home_r = (struct metacache_home){ 0 };
+	if (expand_user_init(&variables, user, err) < 0)
+		return -1;
+	if (expand_path(mc->settings->home_pattern, &variables, &path, err) < 0 ||
+	    expand_path(mc->settings->object_prefix, &variables, &prefix, err) < 0)
+		return err_prefix(err, "user %s", quote_str(user).s);
+	home_r->user = xstrdup(user);
+	home_r->path = buf_steal(&path);
+	home_r->prefix = buf_steal(&prefix);
+	for (size_t i = 0; i < mc->root_count; i++) {
+		autofd int fd = fsx_opendir(mc->roots[i].fd, home_r->path);
+
+		home_r->root = &mc->roots[i];
+		if (fd >= 0)
+			return 1;
+		if (errno != ENOENT && errno != ENOTDIR) {
+			err_sys(err, errno, "open directory %s/%s", mc->roots[i].path,
+				home_r->path);
+			metacache_home_free(home_r);
+			return -1;
+		}
+	}
+	home_r->root = &mc->roots[0];
+	return 0;
+}
+
+int metacache_open_home(const struct metacache_home *home, struct err *err)
+{
+	int fd = fsx_opendir(home->root->fd, home->path);
+
+	if (fd < 0)
+		err_sys(err, errno, "open directory %s/%s", home->root->path, home->path);
+	return fd;
+}
+
+static void add_unit(struct registry_user *row, const struct unit *unit, const struct state *state)
+{
+	int64_t access = unit->newest_ns / 1000000000;
+
+	if (state && state->last_access > access)
+		access = state->last_access;
+	row->bytes_used[unit->priority] += unit->bytes;
+	if (access > row->last_access[unit->priority])
+		row->last_access[unit->priority] = access;
+}
+
+/* Adds one unit to the row; whether it is settled. A state that can't be read
+ * counts as changes that matter: unknown means keep. */
+static bool record_unit(int homefd, const struct unit *unit, struct registry_user *row,
+			struct buf *service)
+{
+	autostate struct state state = { 0 };
+	autofd int unitfd = fsx_opendir(homefd, unit->path);
+	bool known = unitfd >= 0 && unit->has_state && state_read(unitfd, &state, NULL) > 0;
+
+	add_unit(row, unit, known ? &state : NULL);
+	if (!known || !state_matches(&state, &unit->files))
+		row->changes = CHANGES_IMPORTANT;
+	if (known && unit->kind == UNIT_ROOT)
+		buf_puts(service, state.last_service);
+	return known && state_settled(&state, &unit->files);
+}
+
+int metacache_record(const struct metacache *mc, const struct metacache_home *home, int homefd,
+		     struct err *err)
+{
+	autohome struct home scanned = { 0 };
+	autobuf struct buf service = { 0 };
+	struct registry_user row = {
+		.username = home->user,
+		.root = home->root->path,
+		.dev_major = major(home->root->device),
+		.dev_minor = minor(home->root->device),
+		.upload_within_s = mc->settings->metacache_upload_interval_ms / 1000,
+	};
+	bool settled = true;
+
+	if (!mc->registry)
+		return 0;
+	if (unit_scan(homefd, &mc->rules, &scanned, err) < 0)
+		return -1;
+	for (size_t i = 0; i < scanned.units.count; i++)
+		settled &= record_unit(homefd, &scanned.units.items[i], &row, &service);
+	row.last_service = buf_str(&service);
+	for (int i = 0; i < UNIT_PRIORITIES; i++) {
+		if (row.last_access[i] > row.cleanup_weight)
+			row.cleanup_weight = row.last_access[i];
+	}
+	if (settled)
+		memcpy(row.settled, scanned.fingerprint, sizeof row.settled);
+	if (scanned.units.count == 0)
+		return registry_remove(mc->registry, home->user, err) < 0 ? -1 : 0;
+	return registry_put(mc->registry, &row, err);
+}

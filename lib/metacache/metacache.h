@@ -1,0 +1,94 @@
+/* What every metacache operation works with: the roots, the object store, the
+ * registry, the locks. Opened once by a program, then only read, so that any
+ * number of threads may share it.
+ *
+ * This file also maps users to homes and back. A home is a directory of a root
+ * whose path is the expanded `mail_home` of just one user; nothing else below a
+ * root is ever taken for one. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "conf/settings.h"
+#include "metacache/registry.h"
+#include "metacache/unit.h"
+#include "store/store.h"
+
+struct metacache_root {
+	const char *path; /* absolute */
+	int fd;
+	dev_t device;
+};
+
+struct metacache {
+	const struct settings *settings;
+	const struct log *log;
+	struct store *store;       /* NULL unless METACACHE_STORE was asked for */
+	struct registry *registry; /* NULL when it can't be had: see metacache_open() */
+	struct unit_rules rules;
+	struct metacache_root *roots;
+	size_t root_count;
+	int locks_fd;
+	char host[256]; /* who writes, in manifests and .state */
+	char boot[40];  /* which boot of this host: ctime of /proc */
+};
+
+enum metacache_needs {
+	METACACHE_STORE = 1,         /* open the object store */
+	METACACHE_REGISTRY = 2,      /* the registry must open; else it is only a convenience,
+					and a failure is logged as a warning */
+	METACACHE_REGISTRY_READ = 4, /* only read it; nothing else is opened */
+};
+
+/* `settings` and `log` must outlive it. */
+int metacache_open(struct metacache *mc, const struct settings *settings, const struct log *log,
+		   unsigned needs, struct err *err);
+
+/* Also adds the store's request counters to the registry. */
+void metacache_close(struct metacache *mc);
+#define automc CLEANUP(metacache_close)
+
+/* One user's place on disk and in storage. */
+struct metacache_home {
+	char *user;
+	const struct metacache_root *root;
+	char *path;   /* below the root */
+	char *prefix; /* of the user's objects in storage, without a slash at the end */
+};
+void metacache_home_free(struct metacache_home *home);
+#define autohomeref CLEANUP(metacache_home_free)
+
+/* Where a user's home is: 1; 0 there is none yet, and home_r says where it would
+ * be (the first root); -1 for a name that no user can have (ERR_USAGE), or a tree that can't be
+ * read. */
+int metacache_find(const struct metacache *mc, const char *user, struct metacache_home *home_r,
+		   struct err *err);
+
+/* The home's directory; -1 with err. */
+int metacache_open_home(const struct metacache_home *home, struct err *err);
+
+/* Return 0 to go on, -1 with err to stop. `user` and `path` live during the call. */
+typedef int metacache_home_fn(void *ctx, const struct metacache_root *root, const char *path,
+			      const char *user, struct err *err);
+
+/* Every home below every root, found by walking. Directories that are no home
+ * of anybody are passed over and counted in *strange_r (may be NULL). An unreadable directory
+ * does not end the walk but makes it incomplete: 1 is returned at the end, and
+ * err says which; 0 complete, -1 stopped. */
+int metacache_walk(const struct metacache *mc, metacache_home_fn *fn, void *ctx,
+		   uint64_t *strange_r, struct err *err);
+
+/* Write what a home looks like now into the registry. The caller holds a lock on
+ * the user, or accepts that the next look corrects it. */
+int metacache_record(const struct metacache *mc, const struct metacache_home *home, int homefd,
+		     struct err *err);
+
+/* A warning event that carries an error; for what the registry could not take. */
+void metacache_warn(const struct metacache *mc, const char *event, const char *user,
+		    const struct err *err);

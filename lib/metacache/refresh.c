@@ -1,0 +1,457 @@
+#include "metacache/refresh.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/expand.h"
+#include "base/fsx.h"
+#include "base/mem.h"
+#include "base/workers.h"
+#include "metacache/fetch.h"
+#include "metacache/install.h"
+#include "metacache/remote.h"
+#include "metacache/session.h"
+#include "metacache/trash.h"
+#include "metacache/user_lock.h"
+
+#define LIST_TRIES 3
+#define NEW_HOME "home"
+
+const char *refresh_outcome_name(enum refresh_outcome outcome)
+{
+	static const char *const names[] = {
+		[REFRESH_NOTHING] = "nothing",
+		[REFRESH_KEPT] = "kept",
+		[REFRESH_UNCHANGED] = "refreshed_unchanged",
+		[REFRESH_CHANGED] = "refreshed_changed",
+		[REFRESH_CREATED] = "created",
+		[REFRESH_MARKED] = "marked",
+		[REFRESH_IN_USE] = "in_use",
+		[REFRESH_CONFLICT] = "conflict",
+		[REFRESH_FAILED] = "failed",
+	};
+
+	return names[outcome];
+}
+
+struct refresh {
+	const struct metacache *mc;
+	struct metacache_home home;
+	const struct refresh_options *options;
+	struct workers *pool;
+	struct refresh_result *result;
+	int homefd; /* -1: there is no home */
+	struct home scanned;
+	struct state root_state;
+	bool has_root_state;
+	struct remote_unit_vec remote;
+	struct trash staging;
+	struct fetch_job *jobs;
+	size_t job_count;
+	bool stale; /* an object of the listing is gone */
+};
+
+/* One unit that is to come from storage. */
+struct fetch_job {
+	struct refresh *refresh;
+	const struct remote_unit *remote;
+	enum refresh_outcome outcome; /* what it is once installed: created or changed */
+	char name[24];                /* in staging */
+	struct fetched fetched;
+	int ret; /* of fetch_unit() */
+	struct err err;
+};
+
+static void free_jobs(struct refresh *refresh)
+{
+	for (size_t i = 0; i < refresh->job_count; i++)
+		fetch_free(&refresh->jobs[i].fetched);
+	free(refresh->jobs);
+	refresh->jobs = NULL;
+	refresh->job_count = 0;
+}
+
+static void refresh_deinit(struct refresh *refresh)
+{
+	free_jobs(refresh);
+	trash_free(&refresh->staging);
+	remote_units_free(&refresh->remote);
+	state_free(&refresh->root_state);
+	unit_home_free(&refresh->scanned);
+	cleanup_fd(&refresh->homefd);
+	metacache_home_free(&refresh->home);
+}
+
+static void note(struct refresh *refresh, enum refresh_outcome outcome, const struct err *err)
+{
+	struct refresh_result *result = refresh->result;
+
+	result->units[outcome]++;
+	if (outcome > result->worst) {
+		result->worst = outcome;
+		if (err)
+			result->err = *err;
+	}
+}
+
+/* Under the lock. 1 there is a home, 0 none, -1. */
+static int look_here(struct refresh *refresh, const char *user, struct err *err)
+{
+	struct err unreadable = { 0 };
+	int ret = metacache_find(refresh->mc, user, &refresh->home, err);
+
+	if (ret <= 0)
+		return ret;
+	refresh->homefd = metacache_open_home(&refresh->home, err);
+	if (refresh->homefd < 0 ||
+	    unit_scan(refresh->homefd, &refresh->mc->rules, &refresh->scanned, err) < 0)
+		return -1;
+	ret = state_read(refresh->homefd, &refresh->root_state, &unreadable);
+	refresh->has_root_state = ret > 0;
+	if (ret < 0)
+		metacache_warn(refresh->mc, "metacache_state_unreadable", refresh->home.user,
+			       &unreadable);
+	return 1;
+}
+
+/* Changed here since storage last had it? Unknown counts as yes; a tree that an
+ * interrupted refresh left is nobody's work. */
+static bool has_changes(const struct unit *unit, const struct state *state)
+{
+	return !state || (!state->installing && !state_matches(state, &unit->files));
+}
+
+static enum refresh_outcome judge_obsolete(const struct refresh *refresh, int unitfd,
+					   const struct unit *unit, const struct state *state,
+					   struct err *err)
+{
+	int in_use;
+
+	if (has_changes(unit, state) && !refresh->options->discard_important) {
+		err_set(err, ERR_CONFLICT,
+			"%s changed here, and storage has a bundle of another writer; both are "
+			"kept",
+			unit_title(unit));
+		err_hint(err, "metacache-refresh --discard-important takes the one in storage, "
+			      "metacache-flush --overwrite the one here");
+		return REFRESH_CONFLICT;
+	}
+	in_use = session_unit_in_use(unitfd, unit, err);
+	if (in_use == 0)
+		return REFRESH_CHANGED;
+	if (in_use > 0) {
+		err_set(err, ERR_BUSY, "%s is older than in storage, but a session has it open",
+			unit_title(unit));
+		err_hint(err, "refresh again when the user has logged out");
+	}
+	return REFRESH_IN_USE;
+}
+
+static enum refresh_outcome judge_unit(const struct refresh *refresh,
+				       const struct remote_unit *remote, struct err *err)
+{
+	const struct unit *unit = unit_find_id(&refresh->scanned, remote->id);
+	autostate struct state state = { 0 };
+	autofd int unitfd = -1;
+	bool known;
+	enum remote_verdict verdict;
+
+	if (!unit)
+		return REFRESH_CREATED;
+	unitfd = fsx_opendir(refresh->homefd, unit->path);
+	if (unitfd < 0) {
+		err_sys(err, errno, "open directory %s", unit->path);
+		return REFRESH_FAILED;
+	}
+	known = state_read(unitfd, &state, NULL) > 0;
+	verdict = remote_judge(remote, known ? &state : NULL, NULL);
+	if (verdict != REMOTE_NEWER && !(known && state.installing))
+		return REFRESH_UNCHANGED;
+	return judge_obsolete(refresh, unitfd, unit, known ? &state : NULL, err);
+}
+
+static void add_job(struct refresh *refresh, const struct remote_unit *remote,
+		    enum refresh_outcome outcome)
+{
+	struct fetch_job *job = &refresh->jobs[refresh->job_count];
+
+	*job = (struct fetch_job){ .refresh = refresh, .remote = remote, .outcome = outcome };
+	snprintf(job->name, sizeof job->name, "u%zu", refresh->job_count++);
+}
+
+static void run_job(void *arg)
+{
+	struct fetch_job *job = arg;
+	struct refresh *refresh = job->refresh;
+
+	job->ret = fetch_unit(refresh->mc, &refresh->home, job->remote, refresh->staging.fd,
+			      job->name, &job->fetched, &job->err);
+}
+
+/* A deleted folder does not come back: the root indexes say which are gone. */
+static bool is_gone(const struct refresh *refresh, const char *id)
+{
+	const struct fetch_job *first = &refresh->jobs[0];
+
+	if (refresh->job_count > 0 && first->remote->id[0] == '\0' && first->ret > 0)
+		return str_vec_has(&first->fetched.manifest.gone, id);
+	return str_vec_has(&refresh->root_state.gone, id);
+}
+
+static void decide(struct refresh *refresh, const struct remote_unit *remote)
+{
+	struct err err = { 0 };
+	enum refresh_outcome outcome;
+
+	if (remote->objects.count == 0)
+		return;
+	outcome = judge_unit(refresh, remote, &err);
+	if (outcome == REFRESH_CREATED && is_gone(refresh, remote->id))
+		return;
+	if (outcome == REFRESH_CREATED || outcome == REFRESH_CHANGED)
+		add_job(refresh, remote, outcome);
+	else
+		note(refresh, outcome, err.code != ERR_NONE ? &err : NULL);
+}
+
+static void fetch_all(struct refresh *refresh, size_t from)
+{
+	autogroup struct workers_group *group = workers_group_new(refresh->pool);
+
+	for (size_t i = from; i < refresh->job_count; i++)
+		workers_submit(group, run_job, &refresh->jobs[i]);
+	workers_wait(group);
+	for (size_t i = from; i < refresh->job_count; i++)
+		refresh->stale |= refresh->jobs[i].ret == 0;
+}
+
+/* Download what was decided since the last call. */
+static int fetch_decided(struct refresh *refresh, size_t *fetched, struct err *err)
+{
+	if (refresh->job_count == *fetched || refresh->options->dry_run)
+		return 0;
+	if (refresh->staging.fd < 0 && trash_new(refresh->home.root, &refresh->staging, err) < 0)
+		return -1;
+	fetch_all(refresh, *fetched);
+	*fetched = refresh->job_count;
+	return 0;
+}
+
+/* List, decide, download. The root unit sorts first, and comes before anything
+ * else is decided: it says which folders are gone. */
+static int gather(struct refresh *refresh, struct err *err)
+{
+	size_t fetched = 0;
+
+	refresh->stale = false;
+	if (remote_list_user(refresh->mc->store, refresh->home.prefix, &refresh->remote, err) < 0)
+		return -1;
+	refresh->jobs = xcalloc(refresh->remote.count, sizeof *refresh->jobs);
+	for (size_t i = 0; i < refresh->remote.count; i++) {
+		decide(refresh, &refresh->remote.items[i]);
+		if (refresh->remote.items[i].id[0] == '\0' &&
+		    fetch_decided(refresh, &fetched, err) < 0)
+			return -1;
+	}
+	return fetch_decided(refresh, &fetched, err);
+}
+
+static void forget_gathered(struct refresh *refresh)
+{
+	free_jobs(refresh);
+	trash_free(&refresh->staging);
+	remote_units_free(&refresh->remote);
+	*refresh->result = (struct refresh_result){ 0 };
+}
+
+/* A listed object that is gone is a race with another writer: list again. */
+static int gather_current(struct refresh *refresh, struct err *err)
+{
+	for (int i = 0; i < LIST_TRIES; i++) {
+		if (gather(refresh, err) < 0)
+			return -1;
+		if (!refresh->stale)
+			return 0;
+		forget_gathered(refresh);
+	}
+	err_set(err, ERR_BUSY,
+		"storage changes all the time: listed bundles are gone when asked for");
+	return err_again(err);
+}
+
+static int install_job(struct refresh *refresh, struct fetch_job *job, int homefd)
+{
+	const struct state *state = &job->fetched.state;
+
+	return install_unit(refresh->staging.fd, job->name, homefd, state->unit, state,
+			    &refresh->mc->rules, &job->err);
+}
+
+static void note_job(struct refresh *refresh, struct fetch_job *job, bool ok)
+{
+	if (ok) {
+		refresh->result->bytes += job->fetched.bytes;
+		if (job->fetched.state.unmerged.count == 0) {
+			note(refresh, job->outcome, NULL);
+			return;
+		}
+		err_set(&job->err, ERR_CONFLICT,
+			"storage has bundles of two writers; the newest was taken, %s is kept "
+			"there",
+			job->fetched.state.unmerged.items[0]);
+		note(refresh, REFRESH_CONFLICT, &job->err);
+		return;
+	}
+	note(refresh, REFRESH_FAILED, &job->err);
+}
+
+/* The home is not there: build it aside with all its units, then one rename. */
+static int install_home(struct refresh *refresh, struct err *err)
+{
+	autofd int homefd = -1;
+	const char *slash = strrchr(refresh->home.path, '/');
+	autofree char *parent =
+		xstrndup(refresh->home.path, slash ? (size_t)(slash - refresh->home.path) : 0);
+
+	if (mkdirat(refresh->staging.fd, NEW_HOME, 0700) < 0)
+		return err_sys(err, errno, "make a directory in .trash");
+	homefd = fsx_opendir(refresh->staging.fd, NEW_HOME);
+	if (homefd < 0)
+		return err_sys(err, errno, "open a directory in .trash");
+	for (size_t i = 0; i < refresh->job_count; i++) {
+		struct fetch_job *job = &refresh->jobs[i];
+
+		if (job->ret < 0 || install_job(refresh, job, homefd) < 0) {
+			if (err)
+				*err = job->err;
+			return -1;
+		}
+		note_job(refresh, job, true);
+	}
+	if (slash && fsx_mkdirs(refresh->home.root->fd, parent, 0700, err) < 0)
+		return -1;
+	if (renameat2(refresh->staging.fd, NEW_HOME, refresh->home.root->fd, refresh->home.path,
+		      RENAME_NOREPLACE) < 0)
+		return err_sys(err, errno, "move %s into place", refresh->home.path);
+	refresh->homefd = steal_fd(&homefd);
+	return 0;
+}
+
+static void install_units(struct refresh *refresh)
+{
+	for (size_t i = 0; i < refresh->job_count; i++) {
+		struct fetch_job *job = &refresh->jobs[i];
+		bool ok = job->ret > 0 && install_job(refresh, job, refresh->homefd) == 0;
+
+		note_job(refresh, job, ok);
+	}
+}
+
+/* What the refresh means for the root indexes' .state: who accessed the user
+ * last, and which folders are here, so that a folder that Dovecot deletes later
+ * is missed. */
+static int update_root_state(struct refresh *refresh, struct err *err)
+{
+	autostate struct state state = { 0 };
+	autohome struct home now = { 0 };
+	int ret = state_read(refresh->homefd, &state, err);
+
+	if (ret <= 0)
+		return 0; /* no root indexes, or a torn state, which was reported */
+	if (unit_scan(refresh->homefd, &refresh->mc->rules, &now, err) < 0)
+		return -1;
+	for (size_t i = 0; i < refresh->job_count; i++) {
+		const struct state *fetched = &refresh->jobs[i].fetched.state;
+		const struct unit *unit = fetched->unit ? unit_find(&now, fetched->unit) : NULL;
+
+		if (unit && unit->kind == UNIT_FOLDER && !str_vec_has(&state.folders, unit->path))
+			vec_push(&state.folders, xstrdup(unit->path));
+	}
+	state.last_access = clock_now_ns() / 1000000000;
+	state.refresh = refresh->options->mark || refresh->result->worst >= REFRESH_IN_USE;
+	if (refresh->options->service) {
+		free(state.last_service);
+		state.last_service = xstrdup(refresh->options->service);
+	}
+	return state_write(refresh->homefd, &state, err);
+}
+
+static bool is_just_closed(const struct refresh *refresh)
+{
+	int64_t age_ms = clock_now_ns() / 1000000 - refresh->root_state.last_access * 1000;
+
+	return refresh->has_root_state && !refresh->root_state.refresh &&
+	       !refresh->root_state.installing && age_ms >= 0 &&
+	       age_ms < refresh->mc->settings->metacache_close_delay_ms;
+}
+
+static int work(struct refresh *refresh, struct err *err)
+{
+	if (refresh->options->mark) {
+		note(refresh, refresh->has_root_state ? REFRESH_MARKED : REFRESH_NOTHING, NULL);
+		return 0;
+	}
+	if (is_just_closed(refresh) && !refresh->options->discard_important) {
+		note(refresh, REFRESH_KEPT, NULL);
+		return 0;
+	}
+	if (gather_current(refresh, err) < 0)
+		return -1;
+	if (refresh->options->dry_run) {
+		for (size_t i = 0; i < refresh->job_count; i++)
+			note(refresh, refresh->jobs[i].outcome, NULL);
+		return 0;
+	}
+	if (refresh->homefd < 0 && refresh->job_count > 0)
+		return install_home(refresh, err);
+	install_units(refresh);
+	return 0;
+}
+
+static void finish(struct refresh *refresh)
+{
+	struct err err = { 0 };
+
+	if (refresh->homefd < 0 || refresh->options->dry_run ||
+	    refresh->result->worst == REFRESH_KEPT)
+		return;
+	if (update_root_state(refresh, &err) < 0)
+		metacache_warn(refresh->mc, "metacache_state_failed", refresh->home.user, &err);
+	if (metacache_record(refresh->mc, &refresh->home, refresh->homefd, &err) < 0)
+		metacache_warn(refresh->mc, "metacache_registry_failed", refresh->home.user, &err);
+}
+
+int refresh_user(const struct metacache *mc, const char *user,
+		 const struct refresh_options *options, struct workers *pool,
+		 struct refresh_result *result_r, struct err *err)
+{
+	CLEANUP(refresh_deinit)
+	struct refresh refresh = {
+		.mc = mc,
+		.options = options,
+		.pool = pool,
+		.result = result_r,
+		.homefd = -1,
+		.staging = TRASH_NONE,
+	};
+	int64_t started_ms = clock_mono_ms();
+	autofd int lock = -1;
+
+	*result_r = (struct refresh_result){ 0 };
+	if (expand_user_check(user, err) < 0)
+		return -1;
+	lock = user_lock(mc->locks_fd, user, USER_LOCK_WHOLE, mc->settings->user_lock_timeout_ms,
+			 err);
+	if (lock < 0 || look_here(&refresh, user, err) < 0 || work(&refresh, err) < 0)
+		return -1;
+	finish(&refresh);
+	result_r->duration_ms = clock_mono_ms() - started_ms;
+	log_info(mc->log, "metacache_user_refresh_finished", log_str("user", user),
+		 log_str("outcome", refresh_outcome_name(result_r->worst)),
+		 log_uint("bytes", result_r->bytes), log_int("duration_ms", result_r->duration_ms));
+	return 0;
+}

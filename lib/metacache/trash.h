@@ -1,0 +1,33 @@
+/* <root>/.trash/<unique>/: trees on their way in (being built, verified) or out
+ * (renamed away, being deleted). Each entry is a directory that its maker holds
+ * locked; one that nobody holds is left over from a killed program, and whoever
+ * comes next sweeps it. On the same filesystem as the homes, so that a rename
+ * moves a tree whole or not at all. */
+#pragma once
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "metacache/metacache.h"
+
+struct trash {
+	int trash_fd; /* of .trash */
+	int fd;       /* of the entry; locked */
+	char name[33];
+};
+
+/* Make a locked entry. */
+int trash_new(const struct metacache_root *root, struct trash *trash_r, struct err *err);
+
+/* Remove the entry with all in it. A tree that can't be removed is left to the
+ * next sweep, so this does not fail. */
+void trash_free(struct trash *trash);
+#define autotrash CLEANUP(trash_free)
+#define TRASH_NONE ((struct trash){ .trash_fd = -1, .fd = -1 })
+
+/* Let go of the entry and keep it out of every sweep: it holds something that
+ * could not be put back. Renames it to "kept-<name>"; path_r says where it is now. */
+int trash_keep(struct trash *trash, const struct metacache_root *root, char path_r[4096],
+	       struct err *err);
+
+/* Remove every entry that nobody holds. */
+int trash_sweep(const struct metacache_root *root, struct err *err);

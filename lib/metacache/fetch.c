@@ -74,6 +74,7 @@ static int read_manifest(const struct metacache *mc, const struct metacache_home
 struct heads {
 	struct str_vec names;    /* not (yet) known to be included */
 	struct str_vec included; /* contained in a head */
+	const char *loaded;      /* the one that the spool holds */
 };
 
 static void heads_free(struct heads *heads)
@@ -82,7 +83,8 @@ static void heads_free(struct heads *heads)
 	str_vec_free(&heads->included);
 }
 
-/* `at` follows the item that it stood on. */
+/* `at` stands on the bundle that has these includes, and follows it; a bundle that
+ * claims to include itself stays. */
 static void take_out(struct heads *heads, const struct str_vec *includes, size_t *at)
 {
 	size_t kept = 0, was_at = *at;
@@ -90,7 +92,7 @@ static void take_out(struct heads *heads, const struct str_vec *includes, size_t
 	for (size_t i = 0; i < heads->names.count; i++) {
 		char *name = heads->names.items[i];
 
-		if (str_vec_has(includes, name))
+		if (i != was_at && str_vec_has(includes, name))
 			vec_push(&heads->included, name);
 		else
 			heads->names.items[kept++] = name;

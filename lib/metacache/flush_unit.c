@@ -17,7 +17,8 @@
 /* .state as it is, or a new one; named_r: its `next` is on disk already. A torn one is as good as
  * none: what storage has then decides. Another host's tree (copied here) must not pass for its own.
  */
-static void load_state(const struct flush_unit *job, int unitfd, struct state *state, bool *known_r)
+static void load_state(const struct flush_unit *job, int unitfd, struct state *state, bool *known_r,
+		       bool *named_r)
 {
 	const struct metacache *mc = job->mc;
 	struct err err = { 0 };

@@ -23,9 +23,7 @@ void snapshot_free(struct snapshot *snapshot)
 {
 	for (size_t i = 0; i < snapshot->source_count; i++)
 		cleanup_fd(&snapshot->sources[i].fd);
-	for (size_t i = 0; i < snapshot->files.count; i++)
-		free(snapshot->files.items[i].name);
-	vec_free(&snapshot->files);
+	unit_files_free(&snapshot->files);
 	free(snapshot->sources);
 	*snapshot = (struct snapshot){ 0 };
 }

@@ -54,6 +54,9 @@ void state_init(struct state *state, const char *user, const char *unit);
 /* Read <unit>/.state. 1, 0 there is none, -1 (ERR_DATA: torn or of a later version). */
 int state_read(int unitfd, struct state *state_r, struct err *err);
 
+/* The same from text; 0 or -1. */
+int state_parse(const char *text, size_t len, struct state *state_r, struct err *err);
+
 /* Replace it. Not fsynced: a host that crashes throws its cache away. */
 int state_write(int unitfd, const struct state *state, struct err *err);
 

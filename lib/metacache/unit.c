@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 
 #define DEPTH_MAX 64
 #define FTS_NAME_DEPTH 16
@@ -113,6 +114,12 @@ static bool ends_with(const char *name, const char *end)
 	return len >= end_len && strcmp(name + len - end_len, end) == 0;
 }
 
+/* Names go into JSON and come back from it. */
+static bool is_usable(const char *name)
+{
+	return utf8_is_valid(name, strlen(name)) && !strpbrk(name, "\n\r");
+}
+
 /* Dovecot makes these again, or they are only there while it writes. */
 static bool is_left_out(const char *name)
 {
@@ -122,7 +129,7 @@ static bool is_left_out(const char *name)
 	       strcmp(name, ".state.blocks") == 0;
 }
 
-static void free_file_vec(struct unit_file_vec *files)
+void unit_files_free(struct unit_file_vec *files)
 {
 	for (size_t i = 0; i < files->count; i++)
 		free(files->items[i].name);
@@ -133,7 +140,7 @@ void unit_free(struct unit *unit)
 {
 	free(unit->path);
 	free(unit->id);
-	free_file_vec(&unit->files);
+	unit_files_free(&unit->files);
 	*unit = (struct unit){ 0 };
 }
 
@@ -244,7 +251,9 @@ static int scan_fts(struct scan *scan, int fd, unsigned depth, void *arg)
 	inside += *inside == '/';
 	while ((ret = fsx_dir_next(&dir, &entry)) > 0) {
 		ret = 0;
-		if (entry.type == DT_DIR && depth < FTS_NAME_DEPTH)
+		if (!is_usable(entry.name))
+			note_foreign(scan, entry.name);
+		else if (entry.type == DT_DIR && depth < FTS_NAME_DEPTH)
 			ret = descend(scan, dir.fd, entry.name, depth, scan_fts, unit);
 		else if (entry.type != DT_REG)
 			note_foreign(scan, entry.name);
@@ -303,7 +312,9 @@ static int scan_entries(struct scan *scan, struct fsx_dir *dir, struct unit *uni
 	int ret;
 
 	while ((ret = fsx_dir_next(dir, &entry)) > 0) {
-		if (entry.type == DT_DIR)
+		if (!is_usable(entry.name))
+			note_foreign(scan, entry.name);
+		else if (entry.type == DT_DIR)
 			vec_push(subdirs, xstrdup(entry.name));
 		else if (entry.type != DT_REG)
 			note_foreign(scan, entry.name);

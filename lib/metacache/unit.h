@@ -35,6 +35,7 @@ struct unit_file {
 	unsigned mode; /* permission bits */
 };
 VEC(unit_file_vec, struct unit_file);
+void unit_files_free(struct unit_file_vec *files);
 
 struct unit {
 	enum unit_kind kind;

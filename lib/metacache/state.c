@@ -1,0 +1,270 @@
+#include "metacache/state.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "json/json.h"
+
+void state_free(struct state *state)
+{
+	free(state->boot);
+	free(state->host);
+	free(state->user);
+	free(state->unit);
+	free(state->base);
+	free(state->last_service);
+	free(state->installing);
+	str_vec_free(&state->diffs);
+	str_vec_free(&state->superseded);
+	str_vec_free(&state->unmerged);
+	str_vec_free(&state->folders);
+	str_vec_free(&state->gone);
+	unit_files_free(&state->files);
+	*state = (struct state){ 0 };
+}
+
+void state_init(struct state *state, const char *user, const char *unit)
+{
+	*state = (struct state){
+		.boot = xstrdup(""),
+		.host = xstrdup(""),
+		.user = xstrdup(user),
+		.unit = xstrdup(unit),
+		.last_service = xstrdup(""),
+	};
+	bundle_name_unique(state->next);
+}
+
+static int read_text(const struct json *root, const char *name, char **value_r, struct err *err)
+{
+	const char *value;
+	int ret = json_get_str(root, name, &value, err);
+
+	if (ret > 0)
+		*value_r = xstrdup(value);
+	return ret;
+}
+
+static int need_text(const struct json *root, const char *name, char **value_r, struct err *err)
+{
+	return json_need(read_text(root, name, value_r, err), name, err);
+}
+
+static int read_names(const struct json *root, const char *name, struct str_vec *names,
+		      struct err *err)
+{
+	const struct json *array;
+	int ret = json_get_array(root, name, &array, err);
+
+	if (ret <= 0)
+		return ret;
+	for (size_t i = 0; i < json_count(array); i++) {
+		const char *item = json_item_str(json_at(array, i));
+
+		if (!item)
+			return err_set(err, ERR_DATA, "member \"%s\": expected strings", name);
+		vec_push(names, xstrdup(item));
+	}
+	return 0;
+}
+
+static int read_file(const struct json *item, struct state *state, struct err *err)
+{
+	struct unit_file file = { .ino = 0 };
+	const char *name;
+	struct unit_file_vec *files = &state->files;
+
+	if (json_need(json_get_str(item, "name", &name, err), "name", err) < 0 ||
+	    json_need(json_get_uint(item, "size", &file.size_bytes, err), "size", err) < 0 ||
+	    json_need(json_get_int(item, "mtime", &file.mtime_ns, err), "mtime", err) < 0 ||
+	    json_need(json_get_uint(item, "ino", &file.ino, err), "ino", err) < 0)
+		return -1;
+	if (files->count > 0 && strcmp(files->items[files->count - 1].name, name) >= 0)
+		return err_set(err, ERR_DATA, "member \"files\": not sorted");
+	file.name = xstrdup(name);
+	vec_push(files, file);
+	return 0;
+}
+
+static int read_files(const struct json *root, struct state *state, struct err *err)
+{
+	const struct json *array;
+	int ret = json_get_array(root, "files", &array, err);
+
+	for (size_t i = 0; ret > 0 && i < json_count(array); i++) {
+		if (read_file(json_at(array, i), state, err) < 0)
+			ret = -1;
+	}
+	return ret;
+}
+
+/* A bundle's name becomes part of a request: it is one, or the file is no good. */
+static int check_names(const struct state *state, struct err *err)
+{
+	struct bundle_name parsed;
+
+	if (state->base && !bundle_name_parse(state->base, &parsed))
+		return err_set(err, ERR_DATA, "member \"base\": no name of a bundle");
+	for (size_t i = 0; i < state->superseded.count; i++) {
+		if (!bundle_name_parse(state->superseded.items[i], &parsed))
+			return err_set(err, ERR_DATA, "member \"superseded\": no name of a bundle");
+	}
+	return 0;
+}
+
+static int read_next(const struct json *root, struct state *state, struct err *err)
+{
+	const char *next;
+
+	if (json_need(json_get_str(root, "next", &next, err), "next", err) < 0)
+		return -1;
+	if (strspn(next, "0123456789abcdef") != BUNDLE_UNIQUE_HEX ||
+	    next[BUNDLE_UNIQUE_HEX] != '\0')
+		return err_set(err, ERR_DATA, "member \"next\": expected %d hex digits",
+			       BUNDLE_UNIQUE_HEX);
+	memcpy(state->next, next, sizeof state->next);
+	return 0;
+}
+
+static int read_members(const struct json *root, struct state *state, struct err *err)
+{
+	int64_t version;
+
+	if (json_need(json_get_int(root, "version", &version, err), "version", err) < 0)
+		return -1;
+	if (version != STATE_VERSION)
+		return err_set(err, ERR_DATA, "version %lld, this program knows %d",
+			       (long long)version, STATE_VERSION);
+	if (need_text(root, "boot", &state->boot, err) < 0 ||
+	    need_text(root, "host", &state->host, err) < 0 ||
+	    need_text(root, "user", &state->user, err) < 0 ||
+	    need_text(root, "unit", &state->unit, err) < 0 ||
+	    need_text(root, "last_service", &state->last_service, err) < 0 ||
+	    read_text(root, "base", &state->base, err) < 0 ||
+	    read_text(root, "installing", &state->installing, err) < 0 ||
+	    read_names(root, "diffs", &state->diffs, err) < 0 ||
+	    read_names(root, "superseded", &state->superseded, err) < 0 ||
+	    read_names(root, "unmerged", &state->unmerged, err) < 0 ||
+	    read_names(root, "folders", &state->folders, err) < 0 ||
+	    read_names(root, "gone", &state->gone, err) < 0 || read_next(root, state, err) < 0 ||
+	    json_get_int(root, "uploaded", &state->uploaded_ns, err) < 0 ||
+	    json_get_int(root, "last_access", &state->last_access, err) < 0 ||
+	    json_get_bool(root, "refresh", &state->refresh, err) < 0 ||
+	    read_files(root, state, err) < 0)
+		return -1;
+	return check_names(state, err);
+}
+
+int state_parse(const char *text, size_t len, struct state *state_r, struct err *err)
+{
+	autojson struct json *root = NULL;
+
+	*state_r = (struct state){ 0 };
+	if (json_parse(text, len, &root, err) == 0 && read_members(root, state_r, err) == 0)
+		return 0;
+	state_free(state_r);
+	return -1;
+}
+
+int state_read(int unitfd, struct state *state_r, struct err *err)
+{
+	autobuf struct buf text = { 0 };
+	int ret = fsx_read(unitfd, UNIT_STATE_NAME, STATE_BYTES_MAX, &text, err);
+
+	*state_r = (struct state){ 0 };
+	if (ret <= 0)
+		return ret;
+	if (state_parse(buf_str(&text), text.len, state_r, err) < 0)
+		return err_prefix(err, UNIT_STATE_NAME);
+	return 1;
+}
+
+static void set_names(struct json *root, const char *name, const struct str_vec *names)
+{
+	struct json *array;
+
+	if (names->count == 0)
+		return;
+	array = json_new_array();
+	for (size_t i = 0; i < names->count; i++)
+		json_add_str(array, names->items[i]);
+	json_set(root, name, array);
+}
+
+static void set_files(struct json *root, const struct unit_file_vec *files)
+{
+	struct json *array = json_new_array();
+
+	for (size_t i = 0; i < files->count; i++) {
+		struct json *item = json_new_object();
+
+		json_set_str(item, "name", files->items[i].name);
+		json_set_int(item, "size", (int64_t)files->items[i].size_bytes);
+		json_set_int(item, "mtime", files->items[i].mtime_ns);
+		json_set_int(item, "ino", (int64_t)files->items[i].ino);
+		json_add(array, item);
+	}
+	json_set(root, "files", array);
+}
+
+int state_write(int unitfd, const struct state *state, struct err *err)
+{
+	autojson struct json *root = json_new_object();
+	autobuf struct buf text = { 0 };
+
+	json_set_int(root, "version", STATE_VERSION);
+	json_set_str(root, "boot", state->boot);
+	json_set_str(root, "host", state->host);
+	json_set_str(root, "user", state->user);
+	json_set_str(root, "unit", state->unit);
+	json_set_str(root, "base", state->base);
+	set_names(root, "diffs", &state->diffs);
+	set_names(root, "superseded", &state->superseded);
+	set_names(root, "unmerged", &state->unmerged);
+	json_set_str(root, "next", state->next);
+	json_set_int(root, "uploaded", state->uploaded_ns);
+	json_set_int(root, "last_access", state->last_access);
+	json_set_str(root, "last_service", state->last_service);
+	json_set_bool(root, "refresh", state->refresh);
+	if (state->installing)
+		json_set_str(root, "installing", state->installing);
+	set_names(root, "folders", &state->folders);
+	set_names(root, "gone", &state->gone);
+	set_files(root, &state->files);
+	json_print(root, &text);
+	buf_putc(&text, '\n');
+	return fsx_replace(unitfd, UNIT_STATE_NAME, text.data, text.len, 0600, false, NULL, err);
+}
+
+void state_set_files(struct state *state, const struct unit_file_vec *files)
+{
+	unit_files_free(&state->files);
+	for (size_t i = 0; i < files->count; i++) {
+		struct unit_file file = files->items[i];
+
+		file.name = xstrdup(file.name);
+		vec_push(&state->files, file);
+	}
+}
+
+bool state_matches(const struct state *state, const struct unit_file_vec *files)
+{
+	if (state->files.count != files->count || !state->base)
+		return false;
+	for (size_t i = 0; i < files->count; i++) {
+		const struct unit_file *was = &state->files.items[i], *is = &files->items[i];
+
+		if (strcmp(was->name, is->name) != 0 || was->ino != is->ino ||
+		    was->size_bytes != is->size_bytes || was->mtime_ns != is->mtime_ns)
+			return false;
+	}
+	return true;
+}
+
+bool state_settled(const struct state *state, const struct unit_file_vec *files)
+{
+	return state_matches(state, files) && state->superseded.count == 0 && !state->installing;
+}

@@ -77,7 +77,7 @@ static void compare_folders(struct flush *flush)
 
 static void run_unit(void *arg)
 {
-	flush_unit(arg);
+	flush_unit_upload(arg);
 }
 
 static void add_outcome(struct flush_result *result, const struct flush_unit *job)
@@ -107,29 +107,80 @@ static void prepare_job(struct flush *flush, const struct unit *unit, struct flu
 	}
 }
 
-/* The root unit goes last: it says which folders there are, and a folder that
- * it names should be in storage by then. */
-static void flush_units(struct flush *flush, struct workers *pool, struct flush_result *result)
+/* Look at every selected unit, the root unit last; those that have to be uploaded are
+ * left in `jobs`, and counted. */
+static size_t look_at_units(struct flush *flush, struct flush_unit *jobs,
+			    struct flush_result *result)
 {
-	size_t count = flush->scanned.units.count;
-	struct flush_unit *jobs = xcalloc(count, sizeof *jobs);
-	autogroup struct workers_group *group = workers_group_new(pool);
-	size_t used = 0;
+	size_t changed = 0;
 
-	for (size_t i = count; i-- > 0;) {
+	for (size_t i = flush->scanned.units.count; i-- > 0;) {
 		const struct unit *unit = &flush->scanned.units.items[i];
+		struct flush_unit *job = &jobs[changed];
 
 		if (unit->priority < flush->options->priority_min)
 			continue;
-		if (unit->kind == UNIT_ROOT)
+		prepare_job(flush, unit, job);
+		if (flush_unit_look(job)) {
+			changed++;
+			continue;
+		}
+		add_outcome(result, job);
+		flush_unit_free(job);
+	}
+	return changed;
+}
+
+/* Several units of a user are listed by one request, where a page holds them all. */
+static int list_for(const struct flush *flush, struct flush_unit *jobs, size_t count,
+		    struct remote_unit_vec *listed, struct err *err)
+{
+	static const struct remote_unit none;
+	int ret;
+
+	if (count < 2)
+		return 0;
+	ret = remote_list_at_once(flush->mc->store, flush->home->prefix, listed, err);
+	for (size_t i = 0; ret > 0 && i < count; i++) {
+		jobs[i].listed = remote_find(listed, jobs[i].unit->id);
+		if (!jobs[i].listed)
+			jobs[i].listed = &none;
+	}
+	return ret;
+}
+
+/* The root unit goes last: it says which folders there are, and a folder that
+ * it names should be in storage by then. */
+static void upload_units(struct workers *pool, struct flush_unit *jobs, size_t count)
+{
+	autogroup struct workers_group *group = workers_group_new(pool);
+
+	for (size_t i = 0; i < count; i++) {
+		if (jobs[i].unit->kind == UNIT_ROOT)
 			workers_wait(group);
-		prepare_job(flush, unit, &jobs[used]);
-		workers_submit(group, run_unit, &jobs[used++]);
+		workers_submit(group, run_unit, &jobs[i]);
 	}
 	workers_wait(group);
-	for (size_t i = 0; i < used; i++)
-		add_outcome(result, &jobs[i]);
+}
+
+static int flush_units(struct flush *flush, struct workers *pool, struct flush_result *result,
+		       struct err *err)
+{
+	struct flush_unit *jobs = xcalloc(flush->scanned.units.count, sizeof *jobs);
+	struct remote_unit_vec listed = { 0 };
+	size_t count = look_at_units(flush, jobs, result);
+	int ret = list_for(flush, jobs, count, &listed, err);
+
+	if (ret >= 0)
+		upload_units(pool, jobs, count);
+	for (size_t i = 0; i < count; i++) {
+		if (ret >= 0)
+			add_outcome(result, &jobs[i]);
+		flush_unit_free(&jobs[i]);
+	}
+	remote_units_free(&listed);
 	free(jobs);
+	return ret < 0 ? -1 : 0;
 }
 
 static int open_and_scan(struct flush *flush, struct err *err)
@@ -176,9 +227,9 @@ int flush_user(const struct metacache *mc, const struct metacache_home *home,
 				    mc->settings->user_lock_timeout_ms, err);
 
 	*result_r = (struct flush_result){ .user = home->user };
-	if (lock < 0 || open_and_scan(&flush, err) < 0)
+	if (lock < 0 || open_and_scan(&flush, err) < 0 ||
+	    flush_units(&flush, pool, result_r, err) < 0)
 		return -1;
-	flush_units(&flush, pool, result_r);
 	if (!options->dry_run) {
 		struct err failed = { 0 };
 

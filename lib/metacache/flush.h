@@ -44,7 +44,7 @@ struct flush_result {
 
 /* One user. Units are worked on by `pool` (never by the calling thread's own pool).
  * 0 with result_r filled in, whatever the outcome; -1 only when nothing could be
- * looked at: no such user here (ERR_NOUSER), locked (ERR_BUSY), unreadable. */
+ * done: locked (ERR_BUSY), gone (ERR_NOTFOUND), unreadable, no listing. */
 int flush_user(const struct metacache *mc, const struct metacache_home *home,
 	       const struct flush_options *options, struct workers *pool, struct tidy *tidy,
 	       struct flush_result *result_r, struct err *err);

@@ -14,36 +14,34 @@
 
 #define SPOOL_MEMORY (2 * 1024 * 1024) /* of one packed bundle; more goes to disk */
 
-/* .state as it is, or a new one; named_r: its `next` is on disk already. A torn one is as good as
- * none: what storage has then decides. Another host's tree (copied here) must not pass for its own.
- */
-static void load_state(const struct flush_unit *job, int unitfd, struct state *state, bool *known_r,
-		       bool *named_r)
+/* .state as it is, or a new one. A torn one is as good as none: what storage has
+ * then decides. Another host's tree (copied here) must not pass for its own. */
+static void load_state(struct flush_unit *job)
 {
 	const struct metacache *mc = job->mc;
+	struct state *state = &job->state;
 	struct err err = { 0 };
-	int ret = state_read(unitfd, state, &err);
+	int ret = state_read(job->unitfd, state, &err);
 
-	*known_r = ret > 0;
-	if (ret < 0) {
+	if (ret < 0)
 		metacache_warn(mc, "metacache_state_unreadable", job->home->user, &err);
-		ret = 0;
-	}
-	if (ret == 0)
+	job->known = ret > 0;
+	job->named = job->known && strcmp(state->host, mc->host) == 0;
+	if (!job->known)
 		state_init(state, job->home->user, job->unit->path);
-	*named_r = ret > 0 && strcmp(state->host, mc->host) == 0;
-	if (ret > 0 && !*named_r)
+	else if (!job->named)
 		bundle_name_unique(state->next);
 }
 
-static int write_state(const struct flush_unit *job, int unitfd, struct state *state,
-		       struct err *err)
+static int write_state(struct flush_unit *job, struct err *err)
 {
+	struct state *state = &job->state;
+
 	free(state->host);
 	free(state->boot);
 	state->host = xstrdup(job->mc->host);
 	state->boot = xstrdup(job->mc->boot);
-	return state_write(unitfd, state, err);
+	return state_write(job->unitfd, state, err);
 }
 
 static bool same_names(const struct str_vec *a, const struct str_vec *b)
@@ -64,8 +62,10 @@ static void copy_names(struct str_vec *to, const struct str_vec *from)
 		vec_push(to, xstrdup(from->items[i]));
 }
 
-static bool is_unchanged(const struct flush_unit *job, const struct state *state)
+static bool is_unchanged(const struct flush_unit *job)
 {
+	const struct state *state = &job->state;
+
 	return state_matches(state, &job->unit->files) &&
 	       (!job->folders ||
 		(same_names(&state->folders, job->folders) && same_names(&state->gone, job->gone)));
@@ -92,8 +92,10 @@ static int fail(struct flush_unit *job)
 
 /* Everything listed that the new base stands in for. */
 static void collect_superseded(const struct flush_unit *job, const struct remote_unit *remote,
-			       const struct state *state, struct str_vec *names)
+			       struct str_vec *names)
 {
+	const struct state *state = &job->state;
+
 	if (!job->reborn && !job->options->overwrite) {
 		remote_judge(remote, state, names);
 		if (state->base)
@@ -163,10 +165,11 @@ static int put(const struct flush_unit *job, const char *name, const struct spoo
 }
 
 /* The upload is there: note it, with a new name for the next one. */
-static int note_upload(const struct flush_unit *job, int unitfd, struct state *state,
-		       const char *name, const struct snapshot *snapshot,
+static int note_upload(struct flush_unit *job, const char *name, const struct snapshot *snapshot,
 		       const struct str_vec *superseded, struct err *err)
 {
+	struct state *state = &job->state;
+
 	free(state->base);
 	state->base = xstrdup(name);
 	str_vec_free(&state->diffs);
@@ -178,11 +181,11 @@ static int note_upload(const struct flush_unit *job, int unitfd, struct state *s
 		copy_names(&state->folders, job->folders);
 		copy_names(&state->gone, job->gone);
 	}
-	return write_state(job, unitfd, state, err);
+	return write_state(job, err);
 }
 
-static int upload(struct flush_unit *job, int unitfd, struct state *state,
-		  const struct snapshot *snapshot, const struct remote_unit *remote)
+static int upload(struct flush_unit *job, const struct snapshot *snapshot,
+		  const struct remote_unit *remote)
 {
 	autospool struct spool *spool = spool_new(job->mc->settings->spool_dir, SPOOL_MEMORY);
 	autobuf struct buf name = { 0 };
@@ -190,14 +193,13 @@ static int upload(struct flush_unit *job, int unitfd, struct state *state,
 	int64_t time_ns = time_for_name(remote);
 	int ret;
 
-	collect_superseded(job, remote, state, &superseded);
-	bundle_name_base(&name, time_ns, state->next);
+	collect_superseded(job, remote, &superseded);
+	bundle_name_base(&name, time_ns, job->state.next);
 	ret = pack(job, snapshot, time_ns, &superseded, spool, &job->err);
 	if (ret == 0)
 		ret = put(job, buf_str(&name), spool, &job->err);
 	if (ret == 0)
-		ret = note_upload(job, unitfd, state, buf_str(&name), snapshot, &superseded,
-				  &job->err);
+		ret = note_upload(job, buf_str(&name), snapshot, &superseded, &job->err);
 	if (ret == 0) {
 		job->outcome = FLUSH_UPLOADED;
 		job->bytes = spool_size(spool);
@@ -210,53 +212,68 @@ static int upload(struct flush_unit *job, int unitfd, struct state *state,
 	return ret < 0 ? fail(job) : 0;
 }
 
-static int flush_changed(struct flush_unit *job, int unitfd, struct state *state, bool known,
-			 bool named)
+static int upload_changed(struct flush_unit *job, const struct remote_unit *remote)
 {
 	const struct metacache *mc = job->mc;
 	autosnapshot struct snapshot snapshot = { 0 };
-	autoremote struct remote_unit remote = { 0 };
 
-	if (remote_list_unit(mc->store, job->home->prefix, job->unit->id, &remote, &job->err) < 0)
-		return fail(job);
 	if (!job->options->overwrite && !job->reborn &&
-	    remote_judge(&remote, known ? state : NULL, NULL) == REMOTE_NEWER)
-		return conflict(job, &remote);
+	    remote_judge(remote, job->known ? &job->state : NULL, NULL) == REMOTE_NEWER)
+		return conflict(job, remote);
 	if (job->options->dry_run) {
 		job->outcome = FLUSH_UPLOADED;
 		return 0;
 	}
 	/* The name of the bundle is written down before it is used. */
-	if (!named && write_state(job, unitfd, state, &job->err) < 0)
+	if (!job->named && write_state(job, &job->err) < 0)
 		return fail(job);
-	if (snapshot_take(unitfd, job->unit, &mc->rules, mc->settings->index_lock_timeout_ms,
+	if (snapshot_take(job->unitfd, job->unit, &mc->rules, mc->settings->index_lock_timeout_ms,
 			  &snapshot, &job->err) < 0)
 		return fail(job);
-	return upload(job, unitfd, state, &snapshot, &remote);
+	return upload(job, &snapshot, remote);
 }
 
-void flush_unit(struct flush_unit *job)
+void flush_unit_upload(struct flush_unit *job)
 {
-	autostate struct state state = { 0 };
-	autofd int unitfd = fsx_opendir(job->homefd, job->unit->path);
-	bool known, named;
+	autoremote struct remote_unit listed = { 0 };
 
-	job->outcome = FLUSH_UNCHANGED;
-	if (unitfd < 0) {
-		err_sys(&job->err, errno, "open directory %s", quote_str(job->unit->path).s);
+	if (job->listed)
+		upload_changed(job, job->listed);
+	else if (remote_list_unit(job->mc->store, job->home->prefix, job->unit->id, &listed,
+				  &job->err) < 0)
 		fail(job);
-		return;
+	else
+		upload_changed(job, &listed);
+}
+
+bool flush_unit_look(struct flush_unit *job)
+{
+	job->outcome = FLUSH_UNCHANGED;
+	job->unitfd = fsx_opendir(job->homefd, job->unit->path);
+	if (job->unitfd < 0) {
+		err_sys(&job->err, errno, "open directory");
+		fail(job);
+		return false;
 	}
-	load_state(job, unitfd, &state, &known, &named);
-	if (known && state.installing) {
+	load_state(job);
+	if (job->state.installing) {
 		/* Neither the old files nor the new ones: nothing to upload. */
-		job->outcome = FLUSH_BUSY;
-		err_set(&job->err, ERR_BUSY, "%s: a refresh was cut short", unit_title(job->unit));
+		err_set(&job->err, ERR_BUSY, "a refresh was cut short");
 		err_hint(&job->err, "metacache-refresh finishes it");
-		return;
+		fail(job);
+		return false;
 	}
-	if (!known || !is_unchanged(job, &state))
-		flush_changed(job, unitfd, &state, known, named);
-	else if (!job->options->dry_run)
-		tidy_add(job->tidy, job->home, job->unit->path, job->unit->id, &state.superseded);
+	if (!job->known || !is_unchanged(job))
+		return true;
+	if (!job->options->dry_run)
+		tidy_add(job->tidy, job->home, job->unit->path, job->unit->id,
+			 &job->state.superseded);
+	return false;
+}
+
+void flush_unit_free(struct flush_unit *job)
+{
+	cleanup_fd(&job->unitfd);
+	job->unitfd = -1;
+	state_free(&job->state);
 }

@@ -1,7 +1,8 @@
-/* One unit of a flush; flush.h is the whole. */
+/* One unit of a flush, in two steps; flush.h is the whole. */
 #pragma once
 
 #include "metacache/flush.h"
+#include "metacache/remote.h"
 #include "metacache/state.h"
 
 struct flush_unit {
@@ -19,10 +20,24 @@ struct flush_unit {
 	 */
 	const struct str_vec *folders;
 	const struct str_vec *gone;
+	/* What storage has of it, where the caller listed it already; else NULL. */
+	const struct remote_unit *listed;
 	/* Out. */
 	enum flush_outcome outcome;
 	uint64_t bytes;
 	struct err err;
+	/* Between the two steps. */
+	int unitfd;
+	struct state state;
+	bool known; /* there was a readable .state */
+	bool named; /* state.next is on disk */
 };
 
-void flush_unit(struct flush_unit *job);
+/* Look at the unit, without asking storage. true: it has to be uploaded; false:
+ * there is nothing to upload, and the outcome stands. */
+bool flush_unit_look(struct flush_unit *job);
+
+/* Upload it; sets the outcome. */
+void flush_unit_upload(struct flush_unit *job);
+
+void flush_unit_free(struct flush_unit *job);

@@ -6,8 +6,6 @@
 
 #include "base/mem.h"
 
-#define USER_PAGES_MAX 1
-
 void remote_unit_free(struct remote_unit *unit)
 {
 	for (size_t i = 0; i < unit->objects.count; i++)
@@ -191,8 +189,16 @@ static int compare_units(const void *a, const void *b)
 	return strcmp(((const struct remote_unit *)a)->id, ((const struct remote_unit *)b)->id);
 }
 
-int remote_list_user(struct store *store, const char *user_prefix, struct remote_unit_vec *units_r,
-		     struct err *err)
+static void sort_units(struct remote_unit_vec *units)
+{
+	for (size_t i = 0; i < units->count; i++)
+		sort_objects(&units->items[i]);
+	if (units->count > 1)
+		qsort(units->items, units->count, sizeof *units->items, compare_units);
+}
+
+int remote_list_at_once(struct store *store, const char *user_prefix,
+			struct remote_unit_vec *units_r, struct err *err)
 {
 	struct user_listing listing = { .units = units_r, .prefix_len = strlen(user_prefix) + 1 };
 	autobuf struct buf prefix = { 0 };
@@ -200,20 +206,28 @@ int remote_list_user(struct store *store, const char *user_prefix, struct remote
 
 	*units_r = (struct remote_unit_vec){ 0 };
 	buf_printf(&prefix, "%s/", user_prefix);
-	ret = store_list(store, buf_str(&prefix), false, USER_PAGES_MAX, take_any, &listing, err);
-	if (ret > 0) {
-		remote_units_free(units_r);
+	ret = store_list(store, buf_str(&prefix), false, 1, take_any, &listing, err);
+	if (ret == 0) {
+		sort_units(units_r);
+		return 1;
+	}
+	remote_units_free(units_r);
+	return ret > 0 ? 0 : -1;
+}
+
+int remote_list_user(struct store *store, const char *user_prefix, struct remote_unit_vec *units_r,
+		     struct err *err)
+{
+	int ret = remote_list_at_once(store, user_prefix, units_r, err);
+
+	if (ret == 0) {
 		ret = list_by_unit(store, user_prefix, units_r, err);
+		if (ret < 0)
+			remote_units_free(units_r);
+		else
+			sort_units(units_r);
 	}
-	if (ret < 0) {
-		remote_units_free(units_r);
-		return -1;
-	}
-	for (size_t i = 0; i < units_r->count; i++)
-		sort_objects(&units_r->items[i]);
-	if (units_r->count > 1)
-		qsort(units_r->items, units_r->count, sizeof *units_r->items, compare_units);
-	return 0;
+	return ret < 0 ? -1 : 0;
 }
 
 /* Written from this tree: it carries a unique part that this tree chose. */

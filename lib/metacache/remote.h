@@ -38,6 +38,11 @@ void remote_prefix(struct buf *out, const char *user_prefix, const char *unit_id
 int remote_list_unit(struct store *store, const char *user_prefix, const char *unit_id,
 		     struct remote_unit *unit_r, struct err *err);
 
+/* List all units of a user in one request. 1; 0 there is more than a page of
+ * objects (units_r is empty then); -1. */
+int remote_list_at_once(struct store *store, const char *user_prefix,
+			struct remote_unit_vec *units_r, struct err *err);
+
 /* List all units of a user, the root unit first. One request where the user has
  * at most a page of objects; one more for each unit where there are more (mail objects in
  * the same place would make a plain listing long). */

@@ -1,0 +1,64 @@
+# Two backends A and B that share mails and one object store, each with its own index
+# root and its own configuration of the programs. To be sourced after lib.bash.
+#
+#   pair_start DIR LAYOUT STORE_URL   starts both; logins refresh through the post-login script
+#   mc a flushall …                   a program with that backend's configuration
+#   on a dump USER…                   the IMAP driver on that backend
+#   pair_stop DIR
+
+PROJECT_DIR=$(cd "$REAL_DIR/../.." && pwd)
+BIN=${BIN:-$PROJECT_DIR/build/bin}
+
+write_metacache_conf() {
+	local name=$1 store=$2
+	cat >"$PAIR_DIR/$name/metacache.conf" <<-CONF
+		mail_home = $PAIR_DIR/$name/idx/%2Mu/%u
+		obox_index_fs = $store
+		state_dir = $PAIR_DIR/$name/metacache-state
+		backend_host = $name
+		mail_uid = $MAIL_UID
+		mail_gid = $MAIL_GID
+		metacache_close_delay = 0
+	CONF
+	install -d -m 700 -o "$MAIL_UID" -g "$MAIL_GID" "$PAIR_DIR/$name/metacache-state"
+}
+
+pair_start() {
+	local layout=$2 store=$3 name
+	PAIR_DIR=$1
+	for name in a b; do
+		mkdir -p "$PAIR_DIR/$name"
+		write_metacache_conf "$name" "$store"
+		POSTLOGIN=$PROJECT_DIR/scripts/imap-postlogin \
+			EXTRA_ENV="METACACHE_CONF=$PAIR_DIR/$name/metacache.conf METACACHE_REFRESH=$BIN/metacache-refresh" \
+			"$REAL_DIR/start-dovecot" "$PAIR_DIR" "$layout" "$name" >"$PAIR_DIR/$name/env"
+	done
+}
+
+pair_stop() { "$REAL_DIR/stop" "$1/a" "$1/b"; }
+
+value_of() { (. "$PAIR_DIR/$1/env" && printf '%s' "${!2}"); }
+
+mc() {
+	local name=$1 program=$2
+	shift 2
+	"$BIN/metacache-$program" -c "$PAIR_DIR/$name/metacache.conf" "$@"
+}
+
+on() {
+	local name=$1 user=$2
+	shift 2
+	"$REAL_DIR/imap" "$(value_of "$name" IMAP_PORT)" "$user" "$@"
+}
+
+deliver_on() {
+	local name=$1 user=$2
+	shift 2
+	"$REAL_DIR/imap" "$(value_of "$name" LMTP_PORT)" "$user" deliver "$@"
+}
+
+# The index home of a user on a backend.
+home_of() { echo "$(value_of "$1" INDEX_ROOT)/$(printf '%s' "$2" | md5sum | cut -c1-2)/$2"; }
+
+# What Dovecot complained about; the tests want it empty.
+errors_of() { grep -E ' (Error|Warning|Panic|Fatal): ' "$PAIR_DIR/$1/log/dovecot.log" || true; }

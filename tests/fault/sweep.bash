@@ -1,0 +1,106 @@
+# A small world for sweeps: two users with real-looking trees, a posix store, a
+# second backend that shows what storage holds. To be sourced.
+
+FAULT_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+PROJECT_DIR=$(cd "$FAULT_DIR/../.." && pwd)
+BUILD=${BUILD:-$PROJECT_DIR/build}
+BIN=$BUILD/bin
+KILLAT=$BUILD/tests/fault/killat
+GENTREE=$BUILD/tests/bench/gentree
+
+# world_conf DIR: settings of a backend whose files are all in DIR; the store is shared.
+world_conf() {
+	mkdir -p "$1/idx" "$1/state"
+	cat >"$1/conf" <<-CONF
+		mail_home = $1/idx/%2Mu/%u
+		obox_index_fs = posix:$WORLD/store
+		state_dir = $1/state
+		backend_host = ${1##*/}
+		metacache_close_delay = 0
+		metacache_max_parallel_requests = 2
+	CONF
+}
+
+# world_make DIR: backend `here` with two users of two folders each, nothing in storage.
+world_make() {
+	WORLD=$1
+	mkdir -p "$WORLD/store"
+	world_conf "$WORLD/here"
+	"$GENTREE" "$WORLD/here/idx" 2 2 --small >/dev/null
+	read -ra USERS <<<"$(find "$WORLD/here/idx" -mindepth 2 -maxdepth 2 -printf '%f ')"
+}
+
+mc() {
+	local program=$1
+	shift
+	"$BIN/metacache-$program" -c "$WORLD/here/conf" "$@"
+}
+
+# Something changes in every unit, as Dovecot would do it: logs grow, an index is replaced.
+world_change() {
+	local log
+	while read -r log; do
+		echo changed >>"$log"
+	done < <(find "$WORLD/here/idx" -name '*.index.log')
+	while read -r log; do
+		{ cat "$log"; echo new; } >"$log.new" && mv "$log.new" "$log"
+	done < <(find "$WORLD/here/idx" -name 'dovecot.index')
+}
+
+# The files that matter below a root, with their content, without what is ours.
+tree_of() {
+	(cd "$1" && find . -path ./.trash -prune -o -type f ! -name '.state*' ! -name '.*.tmp' -print0 | sort -z |
+		xargs -0r sha256sum)
+}
+
+# What another backend would get from storage.
+storage_of() {
+	local user
+	rm -rf "$WORLD/there"
+	world_conf "$WORLD/there"
+	for user in "${USERS[@]}"; do
+		"$BIN/metacache-refresh" -q -c "$WORLD/there/conf" -u "$user" >/dev/null || return 1
+	done
+	tree_of "$WORLD/there/idx"
+}
+
+bundles() { find "$WORLD/store" -type f -name 'bundle.*' | wc -l; }
+units() { find "$WORLD/here/idx" -name 'dovecot*.index.log' ! -path '*/.trash/*' | wc -l; }
+
+# Nothing is left over on the way in or out.
+no_leftovers() {
+	[ -z "$(find "$WORLD/here/idx/.trash" -mindepth 1 2>/dev/null)" ] || {
+		find "$WORLD/here/idx/.trash" >&2
+		return 1
+	}
+}
+
+save() { rm -rf "$1.saved" && cp -a "$1" "$1.saved"; }
+restore() { rm -rf "$1" && cp -a "$1.saved" "$1"; }
+
+# sweep COMMAND...: for every call that changes something, from a restored world kill the command
+# there (before and after the call), check `promises`, run it again, check `finished`.
+sweep() {
+	local calls n when status
+	restore "$WORLD"
+	calls=$("$KILLAT" count --output "$BATS_TEST_TMPDIR/calls" "$@" 2>/dev/null)
+	[ "$calls" -gt 5 ]
+	finished || return 1
+	for n in $(seq "$calls"); do
+		for when in '' --after; do
+			restore "$WORLD"
+			status=0
+			"$KILLAT" at "$n" $when --output "$BATS_TEST_TMPDIR/killed" "$@" >/dev/null 2>&1 || status=$?
+			promises || {
+				echo "promise broken: killed at call $n $when: $(cat "$BATS_TEST_TMPDIR/killed")"
+				return 1
+			}
+			# With threads a run may have fewer calls than another.
+			"$@" >/dev/null 2>"$BATS_TEST_TMPDIR/again" && finished || {
+				echo "not finished: killed at call $n $when ($status): $(cat "$BATS_TEST_TMPDIR/killed")"
+				cat "$BATS_TEST_TMPDIR/again"
+				return 1
+			}
+		done
+	done
+}

@@ -6,7 +6,7 @@
 # except fscache-*, which keep their name.
 
 VERSION := 0.1.0
-BUILD ?= build
+BUILD ?= $(CURDIR)/build
 PREFIX ?= /usr/local
 DESTDIR ?=
 

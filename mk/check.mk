@@ -1,12 +1,52 @@
-# Tests. TESTS picks some: make check-unit TESTS=base, make check-cli TESTS=flush.
+# Tests. TESTS picks those whose path contains it: make check-unit TESTS=base/,
+# make check-cli TESTS=flush.
 
 TESTS ?=
+export BUILD
+BATS = BIN=$(BUILD)/bin bats --print-output-on-failure
+picked = $(foreach t,$(1),$(if $(findstring $(TESTS),$(t)),$(t)))
 
-.PHONY: check check-unit
-## make check          build and run every test
-check: check-unit
+.PHONY: check check-unit check-cli check-fault check-real
+## make check          build and run every test (check-unit, check-cli, check-fault, check-real)
+check: check-unit check-cli check-fault check-real
 
-## make check-unit     the cmocka programs (TESTS=base/test_err picks)
-picked_units = $(foreach t,$(unit_tests),$(if $(findstring $(TESTS),$(t)),$(t)))
-check-unit: $(picked_units)
-	@set -e; for t in $(picked_units); do echo "== $$t"; CMOCKA_MESSAGE_OUTPUT=stdout $$t; done
+## make check-unit     one cmocka program a module's topic
+check-unit: $(call picked,$(unit_tests))
+	@set -e; for t in $(call picked,$(unit_tests)); do echo "== $${t#$(BUILD)/}"; \
+		CMOCKA_MESSAGE_OUTPUT=stdout $$t; done
+
+## make check-cli      one bats file a command
+check-cli: all test-tools
+	$(BATS) $(call picked,$(wildcard tests/cli/*.bats))
+
+## make check-fault    kill sweep, faulty server, two processes
+check-fault: all test-tools
+	$(BATS) $(call picked,$(wildcard tests/fault/*.bats))
+
+## make check-real     real Dovecot and Ceph RGW (root)
+check-real: all test-tools
+	$(BATS) $(call picked,$(wildcard tests/real/*.bats))
+
+.PHONY: demo
+## make demo           the main job on a scratch Dovecot, as the README shows it (root)
+demo: all
+	scripts/demo $(BUILD)/bin
+
+# The sanitizers find what the tests reach; a build of its own.
+.PHONY: asan
+## make asan           the tests with AddressSanitizer and UBSan, in build-asan
+asan:
+	$(MAKE) BUILD=$(BUILD)-asan HARDEN= \
+		OPT='-O1 -g -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover' \
+		LDFLAGS='-fsanitize=address,undefined' check-unit check-cli
+
+.PHONY: valgrind
+## make valgrind       the unit tests under valgrind
+valgrind: $(call picked,$(unit_tests))
+	@set -e; for t in $(call picked,$(unit_tests)); do echo "== $${t#$(BUILD)/}"; \
+		valgrind -q --error-exitcode=99 --leak-check=full --trace-children=no $$t; done
+
+.PHONY: bench
+## make bench          measure against peers and bare limits (long)
+bench: all test-tools
+	tests/bench/run

@@ -1,2 +1,21 @@
+# make install DESTDIR= PREFIX=
+
+INSTALL ?= install
+man_sources = $(wildcard cmd/*/*.[157] man/*.7)
+
 .PHONY: install
-install: ;
+## make install        programs, man pages, completion and scripts (DESTDIR, PREFIX)
+install: all
+	$(INSTALL) -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/metacache-tools \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	$(INSTALL) -m 755 $(programs) $(DESTDIR)$(PREFIX)/bin/
+	$(INSTALL) -m 755 scripts/imap-postlogin $(DESTDIR)$(PREFIX)/lib/metacache-tools/
+	set -e; for s in pop3 managesieve; do ln -sf imap-postlogin \
+		$(DESTDIR)$(PREFIX)/lib/metacache-tools/$$s-postlogin; done
+	set -e; for m in $(man_sources); do \
+		d=$(DESTDIR)$(PREFIX)/share/man/man$${m##*.}; $(INSTALL) -d $$d; \
+		$(INSTALL) -m 644 $$m $$d/; done
+	$(INSTALL) -m 644 scripts/completion/metacache-tools.bash \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/metacache-tools
+	set -e; for p in $(notdir $(programs)); do ln -sf metacache-tools \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$p; done

@@ -1,0 +1,113 @@
+/* What every program does alike: options, settings, rights, one-line errors,
+ * exit codes, and a stdout whose every byte is known to have arrived.
+ *
+ *   int main(int argc, char **argv)
+ *   {
+ *           struct tool tool;
+ *           int code = tool_start(&tool, &spec, argc, argv);
+ *
+ *           if (code < 0)
+ *                   code = run(&tool);
+ *           return tool_finish(&tool, code);
+ *   }
+ *
+ * Only this module knows popt. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "base/vec.h"
+#include "conf/settings.h"
+#include "tool/log_sink.h"
+#include "tool/print.h"
+#include "tool/progress.h"
+
+enum tool_option_type {
+	TOOL_FLAG,  /* target: bool */
+	TOOL_TEXT,  /* target: const char *; the text lives as long as the tool */
+	TOOL_TEXTS, /* target: struct str_vec, owned by the target's owner */
+	TOOL_COUNT, /* target: unsigned; decimal digits only, at most `max` */
+};
+
+struct tool_option {
+	const char *long_name;
+	char short_name; /* '\0': none */
+	enum tool_option_type type;
+	void *target;
+	unsigned max;     /* of a TOOL_COUNT */
+	const char *arg;  /* what --help calls the argument */
+	const char *help; /* one line */
+};
+
+/* Which of the common options a program takes, beside -c -o -v -q -D --log
+ * --log-format --version --help. */
+enum tool_uses {
+	TOOL_FORMAT = 1,      /* -f, --field */
+	TOOL_USERS = 2,       /* -u, -A, -F; one of them is needed */
+	TOOL_DRY_RUN = 4,     /* -n */
+	TOOL_NO_SETTINGS = 8, /* runs without a configuration and as whoever calls */
+};
+
+struct tool_spec {
+	const char *program; /* "metacache-flush" */
+	const char *args;    /* of --help, after the options: "[MASK]"; NULL: none */
+	unsigned args_max;   /* arguments beyond the options */
+	const struct tool_option *options;
+	size_t option_count;
+	unsigned uses;
+};
+
+struct tool {
+	const struct tool_spec *spec;
+	struct settings settings;
+	struct log log;
+	struct log_sink sink;
+	struct progress *progress; /* NULL unless a person watches */
+	enum print_format format;
+	struct str_vec fields;
+	bool quiet, verbose, debug, dry_run;
+	bool all_users;            /* -A */
+	struct str_vec users;      /* -u */
+	struct str_vec user_files; /* -F */
+	struct str_vec args;
+	struct str_vec texts; /* what TOOL_TEXT targets point to */
+};
+
+/* Read the command line and the settings, and drop to mail_uid and mail_gid
+ * where they are set and the caller is root. -1: go on; else the exit code to
+ * leave with: everything was said. */
+int tool_start(struct tool *tool, const struct tool_spec *spec, int argc, char **argv);
+
+/* Close stdout and check that all of it was taken (else 74), free everything,
+ * and return the exit code. */
+int tool_finish(struct tool *tool, int code);
+
+/* A printer with the operator's format and fields; NULL after an error was
+ * said (the code is then 64). `rows` is what JSON calls them. */
+struct printer *tool_printer(struct tool *tool, const char *rows, const struct print_field *fields,
+			     size_t field_count);
+
+/* Start the progress line, where a person watches. */
+void tool_progress(struct tool *tool, const char *what, uint64_t total);
+
+/* Say one error in one line on stderr: "program: subject: message (hint)", with
+ * whatever could act on a terminal escaped. `subject` may be NULL. Returns the
+ * exit code that belongs to it. */
+int tool_error(struct tool *tool, const char *subject, const struct err *err);
+
+/* The exit code of a run in which both happened: what needs the operator most.
+ * 0, then 75 (try again), 67, 65, 66, 64, 77, 69, 73, 74, 78, 70. */
+int tool_worst(int a, int b);
+
+/* Return 0 to go on, -1 to stop. */
+typedef int tool_user_fn(void *ctx, const char *user);
+
+/* Every user named by -u and -F, read line by line: however many there are, none
+ * is held. Blank lines are passed over. -A is the caller's. 0, or the exit code
+ * of a file that can't be read (said). */
+int tool_each_user(struct tool *tool, tool_user_fn *fn, void *ctx);

@@ -20,7 +20,7 @@ WERROR ?= -Werror
 OPT ?= -O2 -g
 HARDEN ?= -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
 CFLAGS ?= $(OPT) $(HARDEN)
-ALL_CFLAGS := -std=gnu17 $(WARN) $(WERROR) -pthread -Ilib -D_GNU_SOURCE \
+ALL_CFLAGS := -std=gnu17 $(WARN) $(WERROR) -pthread -Ilib -Icmd -D_GNU_SOURCE \
 	-DMETACACHE_VERSION='"$(VERSION)"' -DMETACACHE_PREFIX='"$(PREFIX)"' \
 	$(shell pkg-config --cflags $(LIBS_USED) 2>/dev/null) $(CFLAGS)
 ALL_LDFLAGS := -pthread -pie -Wl,-z,relro,-z,now $(LDFLAGS)

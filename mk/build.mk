@@ -14,10 +14,12 @@ $(BUILD)/lib/$(1).a: $(call objects_of,lib/$(1))
 endef
 $(foreach m,$(modules),$(eval $(call module_rule,$(m))))
 
+# cmd/common is what several commands share.
 define program_rule
-$(BUILD)/bin/$(call program_of,$(1)): $(call objects_of,cmd/$(1)) $(archives)
+$(BUILD)/bin/$(call program_of,$(1)): $(call objects_of,cmd/$(1)) $(call objects_of,cmd/common) \
+		$(archives)
 	@mkdir -p $$(@D)
-	$(CC) $(ALL_LDFLAGS) $(call objects_of,cmd/$(1)) -Wl,--start-group $(archives) \
+	$(CC) $(ALL_LDFLAGS) $(call objects_of,cmd/$(1)) $(call objects_of,cmd/common) -Wl,--start-group $(archives) \
 		-Wl,--end-group $$(LIBS) -o $$@
 endef
 $(foreach c,$(commands),$(eval $(call program_rule,$(c))))

@@ -150,16 +150,6 @@ static int walk(struct rescan *rescan, struct err *err)
 	return ret;
 }
 
-static void sweep_trash(const struct metacache *mc)
-{
-	for (size_t i = 0; i < mc->root_count; i++) {
-		struct err err = { 0 };
-
-		if (trash_sweep(&mc->roots[i], &err) < 0)
-			metacache_warn(mc, "metacache_trash_failed", NULL, &err);
-	}
-}
-
 int rescan_all(const struct metacache *mc, rescan_progress_fn *progress, void *ctx,
 	       struct rescan_totals *totals_r, struct err *err)
 {
@@ -167,7 +157,7 @@ int rescan_all(const struct metacache *mc, rescan_progress_fn *progress, void *c
 	struct err commit_err = { 0 };
 	int ret;
 
-	sweep_trash(mc);
+	trash_sweep_all(mc);
 	if (registry_mark(mc->registry, err) < 0)
 		return -1;
 	pthread_mutex_init(&rescan.mutex, NULL);

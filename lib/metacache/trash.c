@@ -137,3 +137,13 @@ int trash_sweep(const struct metacache_root *root, struct err *err)
 	}
 	return ret < 0 ? err_sys(err, errno, "read directory %s/" TRASH_DIR, root->path) : result;
 }
+
+void trash_sweep_all(const struct metacache *mc)
+{
+	for (size_t i = 0; i < mc->root_count; i++) {
+		struct err err = { 0 };
+
+		if (trash_sweep(&mc->roots[i], &err) < 0)
+			metacache_warn(mc, "metacache_trash_failed", NULL, &err);
+	}
+}

@@ -31,3 +31,6 @@ int trash_keep(struct trash *trash, const struct metacache_root *root, char path
 
 /* Remove every entry that nobody holds. */
 int trash_sweep(const struct metacache_root *root, struct err *err);
+
+/* The same for all roots; a failure is only warned of. */
+void trash_sweep_all(const struct metacache *mc);

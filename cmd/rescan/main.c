@@ -1,0 +1,84 @@
+/* metacache-rescan: make the registry say what is on disk. */
+#include "base/clock.h"
+#include "common/common.h"
+#include "metacache/rescan.h"
+
+static const struct tool_spec spec = {
+	.program = "metacache-rescan",
+	.uses = TOOL_FORMAT,
+};
+
+static const struct print_field fields[] = {
+	{ .name = "users", .flags = PRINT_RIGHT },
+	{ .name = "units", .flags = PRINT_RIGHT },
+	{ .name = "bytes", .flags = PRINT_SIZE },
+	{ .name = "changed", .flags = PRINT_RIGHT },
+	{ .name = "removed", .flags = PRINT_RIGHT },
+	{ .name = "strange", .flags = PRINT_RIGHT },
+	{ .name = "failed", .flags = PRINT_RIGHT },
+	{ .name = "duration_ms", .flags = PRINT_RIGHT },
+};
+
+struct rescan {
+	struct tool *tool;
+	uint64_t seen;
+};
+
+static void show_progress(void *ctx, uint64_t users)
+{
+	struct rescan *rescan = ctx;
+
+	progress_add(rescan->tool->progress, users - rescan->seen);
+	rescan->seen = users;
+}
+
+static int print(struct printer **printer, const struct rescan_totals *totals, int64_t duration_ms,
+		 struct err *err)
+{
+	const struct print_value values[] = {
+		print_uint(totals->users),   print_uint(totals->units),
+		print_uint(totals->bytes),   print_uint(totals->changed),
+		print_uint(totals->removed), print_uint(totals->strange),
+		print_uint(totals->failed),  print_int(duration_ms),
+	};
+
+	return print_row(*printer, values, err) < 0 ? -1 : print_finish(printer, err);
+}
+
+static int run(struct tool *tool)
+{
+	automc struct metacache mc = { .locks_fd = -1 };
+	autoprinter struct printer *printer = NULL;
+	struct rescan rescan = { .tool = tool };
+	struct rescan_totals totals = { 0 };
+	int64_t started_ms = clock_mono_ms();
+	struct err err = { 0 };
+	int ret, code = common_open(tool, &mc, METACACHE_REGISTRY);
+
+	if (code != 0)
+		return code;
+	tool_progress(tool, "users", 0);
+	printer = tool_printer(tool, "rescans", fields, sizeof fields / sizeof *fields);
+	if (!printer)
+		return ERR_USAGE;
+	ret = rescan_all(&mc, show_progress, &rescan, &totals, &err);
+	if (ret != 0)
+		code = tool_error(tool, NULL, &err);
+	if (ret < 0)
+		return code;
+	if (ret > 0)
+		code = ERR_TEMP;
+	if (print(&printer, &totals, clock_mono_ms() - started_ms, &err) < 0)
+		code = tool_worst(code, tool_error(tool, NULL, &err));
+	return code;
+}
+
+int main(int argc, char **argv)
+{
+	struct tool tool;
+	int code = tool_start(&tool, &spec, argc, argv);
+
+	if (code < 0)
+		code = run(&tool);
+	return tool_finish(&tool, code);
+}

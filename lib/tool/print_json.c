@@ -76,7 +76,9 @@ static void json_start(struct printer *printer)
 /* One row a line: a long document can be looked at and cut with line tools. */
 static void json_row(struct printer *printer, const struct print_value *values)
 {
-	text_put(&printer->out, ",\n" + (printer->row_count == 0), 2 - (printer->row_count == 0));
+	if (printer->row_count > 0)
+		text_put(&printer->out, ",", 1);
+	text_put(&printer->out, "\n", 1);
 	json_object(printer, values);
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/units.h"
 #include "tool/print_impl.h"
 #include "tool/text.h"
 
@@ -30,21 +31,6 @@ static bool is_right(const struct print_field *field)
 	return (field->flags & (PRINT_RIGHT | PRINT_SIZE)) != 0;
 }
 
-static void cell_size(struct buf *out, uint64_t bytes)
-{
-	static const char units[] = "BKMGTPE";
-	double n = (double)bytes;
-	size_t unit = 0;
-
-	/* 999.95K would print as 1000.0K. */
-	for (; n >= 1023.95 && unit + 2 < sizeof units; unit++)
-		n /= 1024;
-	if (unit == 0)
-		text_uint(out, bytes);
-	else
-		buf_printf(out, "%.1f%c", n, units[unit]);
-}
-
 static void cell_time(struct buf *out, int64_t secs)
 {
 	time_t when = (time_t)secs;
@@ -69,7 +55,7 @@ static void cell(struct buf *out, const struct print_field *field, const struct 
 	if (value->kind == PRINT_NULL || (value->kind == PRINT_STR && *value->s == '\0'))
 		buf_puts(out, "-");
 	else if (is_sane && (field->flags & PRINT_SIZE) != 0)
-		cell_size(out, value->u);
+		buf_puts(out, units_format_size_short(value->u).s);
 	else if (is_sane && (field->flags & PRINT_TIME) != 0)
 		cell_time(out, value->i);
 	else

@@ -2,6 +2,8 @@
 
 #include <stdbool.h>
 
+#include "base/utf8.h"
+
 static const char digit_pairs[] = "00010203040506070809101112131415161718192021222324"
 				  "25262728293031323334353637383940414243444546474849"
 				  "50515253545556575859606162636465666768697071727374"
@@ -36,40 +38,6 @@ void text_int(struct buf *out, int64_t n)
 	text_uint(out, -(uint64_t)n);
 }
 
-/* Length of the UTF-8 sequence at `s` (NUL-terminated) and its code point; 0 if
- * it is none: overlong, a surrogate, beyond U+10FFFF or cut. */
-static size_t utf8_decode(const unsigned char *s, uint32_t *code_r)
-{
-	static const uint32_t smallest[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	size_t len = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
-	uint32_t code;
-
-	if (len <= 1) {
-		*code_r = s[0];
-		return len;
-	}
-	if (s[0] > 0xf4)
-		return 0;
-	code = s[0] & (0x7fu >> len);
-	for (size_t i = 1; i < len; i++) {
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-		code = code << 6 | (s[i] & 0x3fu);
-	}
-	if (code < smallest[len] || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff))
-		return 0;
-	*code_r = code;
-	return len;
-}
-
-/* C0, DEL, C1, and what ends a line or turns the writing direction. */
-static bool acts_on_terminal(uint32_t code)
-{
-	return code < 0x20 || (code >= 0x7f && code < 0xa0) || code == 0x61c ||
-	       (code >= 0x200e && code <= 0x200f) || (code >= 0x2028 && code <= 0x202e) ||
-	       (code >= 0x2066 && code <= 0x2069);
-}
-
 static void put_hex(struct buf *out, const unsigned char *bytes, size_t len)
 {
 	static const char hex[] = "0123456789abcdef";
@@ -84,26 +52,21 @@ static void put_hex(struct buf *out, const unsigned char *bytes, size_t len)
 /* One character at `s`, escaped where it must be; returns the bytes eaten. */
 static size_t put_shown(struct buf *out, const unsigned char *s, bool in_quotes)
 {
-	uint32_t code = 0;
-	size_t len = utf8_decode(s, &code);
+	size_t len = utf8_char_len(s, strnlen((const char *)s, 4));
 
-	if (len == 0) {
-		put_hex(out, s, 1);
-		return 1;
-	}
-	if (code == '\n')
+	if (*s == '\n')
 		text_put(out, "\\n", 2);
-	else if (code == '\t')
+	else if (*s == '\t')
 		text_put(out, "\\t", 2);
-	else if (code == '\r')
+	else if (*s == '\r')
 		text_put(out, "\\r", 2);
-	else if (code == '\\' || (in_quotes && code == '"'))
-		text_put(out, (char[]){ '\\', (char)code }, 2);
-	else if (acts_on_terminal(code))
-		put_hex(out, s, len);
+	else if (in_quotes && (*s == '"' || *s == '\\'))
+		text_put(out, (char[]){ '\\', (char)*s }, 2);
+	else if (len == 0 || utf8_is_control(s, len))
+		put_hex(out, s, len ? len : 1);
 	else
 		text_put(out, (const char *)s, len);
-	return len;
+	return len ? len : 1;
 }
 
 static size_t plain_run(const unsigned char *s)
@@ -137,8 +100,10 @@ void text_shown(struct buf *out, const char *s)
 
 void text_quoted(struct buf *out, const char *s)
 {
-	if (*s != '\0' && strpbrk(s, " \"=") == NULL) {
-		put_text(out, s, false);
+	size_t run = plain_run((const unsigned char *)s);
+
+	if (run > 0 && s[run] == '\0' && !memchr(s, ' ', run) && !memchr(s, '=', run)) {
+		text_put(out, s, run);
 		return;
 	}
 	text_put(out, "\"", 1);
@@ -146,22 +111,30 @@ void text_quoted(struct buf *out, const char *s)
 	text_put(out, "\"", 1);
 }
 
+static void put_json_escape(struct buf *out, const unsigned char *s, size_t len)
+{
+	unsigned code = s[0];
+
+	if (len == 2)
+		code = (s[0] & 0x1fu) << 6 | (s[1] & 0x3fu);
+	else if (len == 3)
+		code = (s[0] & 0x0fu) << 12 | (s[1] & 0x3fu) << 6 | (s[2] & 0x3fu);
+	buf_printf(out, "\\u%04x", code);
+}
+
 static size_t put_json_char(struct buf *out, const unsigned char *s)
 {
-	uint32_t code = 0;
-	size_t len = utf8_decode(s, &code);
+	size_t len = utf8_char_len(s, strnlen((const char *)s, 4));
 
-	if (len == 0) {
+	if (len == 0)
 		text_put(out, "\xef\xbf\xbd", 3);
-		return 1;
-	}
-	if (code == '"' || code == '\\')
-		text_put(out, (char[]){ '\\', (char)code }, 2);
-	else if (acts_on_terminal(code))
-		buf_printf(out, "\\u%04x", code);
+	else if (*s == '"' || *s == '\\')
+		text_put(out, (char[]){ '\\', (char)*s }, 2);
+	else if (utf8_is_control(s, len))
+		put_json_escape(out, s, len);
 	else
 		text_put(out, (const char *)s, len);
-	return len;
+	return len ? len : 1;
 }
 
 void text_json(struct buf *out, const char *s)

@@ -22,11 +22,13 @@ void text_uint(struct buf *out, uint64_t n);
 void text_int(struct buf *out, int64_t n);
 
 /* The text with everything that could act on a terminal escaped: control
- * characters as \n, \t or \x1b, also those above ASCII, marks that reorder text,
- * and bytes that are not UTF-8. A backslash becomes \\. */
+ * characters as \n, \t, \r or \x1b, also those above ASCII, marks that reorder
+ * text, and bytes that are not UTF-8. Backslashes stay as they are: this is for
+ * people, and for messages whose hostile parts were quoted before. */
 void text_shown(struct buf *out, const char *s);
 
-/* The same, in double quotes if it is empty or has a blank, a quote or a '='. */
+/* For key=value lines: as it is if that is plain ASCII without blank, quote, '='
+ * and backslash; else in double quotes, escaped as above, and \" and \\. */
 void text_quoted(struct buf *out, const char *s);
 
 /* A JSON string with its quotes, valid UTF-8 whatever `s` holds. */

@@ -1,5 +1,6 @@
 # Shared by the scripts and the bats files of this folder; to be sourced.
 
+# shellcheck disable=SC2034
 REAL_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 # The numeric owner of all mail and index files; needs no account on the machine.

@@ -4,7 +4,7 @@
  * base anywhere. The first entry is the manifest (JSON, BUNDLE_MANIFEST_NAME):
  * what the bundle is, what it builds on, and for each file its mode, size,
  * modification time and digest. Everything after it must be just what the
- * manifest announces, or the bundle is refused whole.
+ * manifest announces, in its order, or the bundle is refused whole.
  *
  * The names of objects follow Dovecot's obox layout ("bundle.<secs>.<usecs>.<unique>",
  * diffs "<base>-<unique>"); see bundle_name.h. Bytes never come from or go to a
@@ -60,13 +60,16 @@ void bundle_manifest_free(struct bundle_manifest *manifest);
 #define automanifest CLEANUP(bundle_manifest_free)
 
 /* Whether a name may be in a bundle at all: relative, no empty, "." or ".."
- * component, no control bytes, at most 1024 bytes and `depth_max` components, and
- * none of our own names (.state, .state.blocks, the manifest). */
+ * component, UTF-8 without control characters, at most 1024 bytes (255 a component)
+ * and `depth_max` components, none of which is a name of our own (.state,
+ * .state.blocks, the manifest). */
 bool bundle_name_allowed(const char *name, unsigned depth_max);
 
 /* Manifest as text and back. Reading checks every member: type, range, names,
  * duplicates, number of files; -1 ERR_DATA says which member. Unknown members
- * are passed over: fields are only ever added; a higher `version` is refused. */
+ * are passed over: fields are only ever added; a higher `version` is refused.
+ * Writing takes one that was checked (bundle_pack() does). After -1, here and
+ * below, the manifest is empty. */
 void bundle_manifest_write(const struct bundle_manifest *manifest, struct buf *out);
 int bundle_manifest_read(const char *text, size_t len, struct bundle_manifest *manifest_r,
 			 struct err *err);

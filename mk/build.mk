@@ -1,16 +1,20 @@
-# Objects, archives, programs, unit tests and test tools.
+# Objects, archives, programs, unit tests and test tools. V=1 shows whole commands.
+
+Q = $(if $(V),,@)
+say = $(if $(V),@:,@printf '  %-5s %s\n')
 
 objects_of = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard $(1)/*.c))
 
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+	$(say) CC $<
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
 define module_rule
 $(BUILD)/lib/$(1).a: $(call objects_of,lib/$(1))
 	@mkdir -p $$(@D)
 	@rm -f $$@
-	$(AR) rcs $$@ $$^
+	$$(Q)$(AR) rcs $$@ $$^
 endef
 $(foreach m,$(modules),$(eval $(call module_rule,$(m))))
 
@@ -19,7 +23,8 @@ define program_rule
 $(BUILD)/bin/$(call program_of,$(1)): $(call objects_of,cmd/$(1)) $(call objects_of,cmd/common) \
 		$(archives)
 	@mkdir -p $$(@D)
-	$(CC) $(ALL_LDFLAGS) $(call objects_of,cmd/$(1)) $(call objects_of,cmd/common) -Wl,--start-group $(archives) \
+	$$(say) LD $$(@F)
+	$$(Q)$(CC) $(ALL_LDFLAGS) $(call objects_of,cmd/$(1)) $(call objects_of,cmd/common) -Wl,--start-group $(archives) \
 		-Wl,--end-group $$(LIBS) -o $$@
 endef
 $(foreach c,$(commands),$(eval $(call program_rule,$(c))))
@@ -32,7 +37,8 @@ unit_tests := $(unit_sources:%.c=$(BUILD)/%)
 define unit_rule
 $(1:%.c=$(BUILD)/%): $(1:%.c=$(BUILD)/obj/%.o) $(call archives_from,$(2))
 	@mkdir -p $$(@D)
-	$(CC) $(ALL_LDFLAGS) $$< -Wl,--start-group $(call archives_from,$(2)) -Wl,--end-group \
+	$$(say) LD $$(@F)
+	$$(Q)$(CC) $(ALL_LDFLAGS) $$< -Wl,--start-group $(call archives_from,$(2)) -Wl,--end-group \
 		$$(LIBS) -lcmocka -o $$@
 endef
 $(foreach t,$(unit_sources),$(eval $(call unit_rule,$(t),$(notdir $(patsubst %/,%,$(dir $(t)))))))
@@ -44,12 +50,14 @@ test_tools := $(patsubst %.c,$(BUILD)/%,$(tool_sources))
 
 $(BUILD)/tests/fault/%: tests/fault/%.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -MMD -MP $< $(shell pkg-config --libs libmicrohttpd) \
+	$(say) CC $<
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -MMD -MP $< $(shell pkg-config --libs libmicrohttpd) \
 		$(LIBS) -o $@
 
 $(BUILD)/tests/bench/%: tests/bench/%.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -MMD -MP $< $(LIBS) -o $@
+	$(say) CC $<
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -MMD -MP $< $(LIBS) -o $@
 
 .PHONY: test-tools
 test-tools: $(test_tools)

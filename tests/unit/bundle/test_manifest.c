@@ -1,0 +1,259 @@
+#include "fixture.h"
+
+#include "base/buf.h"
+#include "bundle/bundle_name.h"
+
+#define BASE "bundle.6553f100.1e240.00112233445566778899aabbccddeeff"
+#define DIGEST "00112233445566778899aabbccddeeff"
+
+static void test_round_trip(void **state)
+{
+	automanifest struct bundle_manifest manifest =
+		manifest_of("mailboxes/" FOLDER_ID, FOLDER_ID);
+	automanifest struct bundle_manifest back = { 0 };
+	autobuf struct buf text = { 0 }, again = { 0 };
+	struct err err = { 0 };
+
+	(void)state;
+	free(manifest.username);
+	manifest.username = xstrdup("we\"ird\\ \xc3\xbc@example.com");
+	vec_push(&manifest.includes, xstrdup(BASE));
+	vec_push(&manifest.includes, xstrdup(BASE "-" DIGEST));
+	vec_push(&manifest.gone, xstrdup(FOLDER_ID));
+	add_file(&manifest, "dovecot.index", "abc", 3);
+	add_file(&manifest, "quote\"back\\slash", "", 0);
+	manifest.files.items[1].mtime_ns = INT64_MIN;
+	manifest.files.items[1].mode = 0777;
+	bundle_manifest_write(&manifest, &text);
+	if (bundle_manifest_read(buf_str(&text), text.len, &back, &err) < 0)
+		fail_msg("%s\n%s", err.msg, buf_str(&text));
+	assert_string_equal(back.username, manifest.username);
+	assert_string_equal(back.unit, manifest.unit);
+	assert_string_equal(back.host, "backend-1");
+	assert_int_equal(back.created_ns, BASE_TIME_NS);
+	assert_int_equal(back.includes.count, 2);
+	assert_string_equal(back.gone.items[0], FOLDER_ID);
+	assert_int_equal(back.files.items[0].size_bytes, 3);
+	assert_memory_equal(back.files.items[0].digest, manifest.files.items[0].digest,
+			    HASH_CONTENT_SIZE);
+	assert_int_equal(back.files.items[1].mtime_ns, INT64_MIN);
+	assert_int_equal(back.files.items[1].mode, 0777);
+	bundle_manifest_write(&back, &again);
+	assert_string_equal(buf_str(&text), buf_str(&again));
+}
+
+/* The members of a good manifest; a case replaces one of them, or drops it. */
+static const struct {
+	const char *name, *value;
+} good[] = {
+	{ "version", "1" }, { "type", "\"base\"" }, { "username", "\"u\"" },
+	{ "unit", "\"\"" }, { "unit_id", "\"\"" },  { "host", "\"h\"" },
+	{ "created", "1" }, { "includes", "[]" },   { "gone", "[]" },
+	{ "files", "[]" },
+};
+
+static void write_with(struct buf *out, const char *member, const char *value)
+{
+	const char *comma = "";
+	bool known = false;
+
+	buf_putc(out, '{');
+	for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+		bool this_one = member && strcmp(member, good[i].name) == 0;
+		const char *text = this_one ? value : good[i].value;
+
+		known |= this_one;
+		if (!text)
+			continue;
+		buf_printf(out, "%s\"%s\":%s", comma, good[i].name, text);
+		comma = ",";
+	}
+	if (member && !known)
+		buf_printf(out, ",\"%s\":%s", member, value);
+	buf_putc(out, '}');
+}
+
+#define FILE_WITH(name, size, mtime, mode, digest)                                                 \
+	"[{\"name\":" name ",\"size\":" size ",\"mtime\":" mtime ",\"mode\":" mode                 \
+	",\"digest\":" digest "}]"
+#define FILE_NAMED(name) FILE_WITH(name, "1", "1", "384", "\"" DIGEST "\"")
+
+static const struct {
+	const char *member, *value;
+	const char *says; /* NULL: accepted */
+} cases[] = {
+	{ NULL, NULL, NULL },
+	{ "from_the_future", "{\"a\":[1]}", NULL },
+	{ "base", "null", NULL },
+	{ "includes", NULL, NULL },
+	{ "gone", NULL, NULL },
+	{ "unit", "\"mailboxes/x\"", NULL },
+	{ "unit_id", "\"fts\"", NULL },
+	{ "files", FILE_NAMED("\"a\""), NULL },
+	{ "files", FILE_NAMED("\"fts/a\""), NULL },
+	{ "version", NULL, "version" },
+	{ "version", "0", "member \"version\": 0, this program reads 1" },
+	{ "version", "2", "member \"version\": 2, this program reads 1" },
+	{ "version", "\"1\"", "version" },
+	{ "version", "1.5", "version" },
+	{ "version", "-1", "version" },
+	{ "type", NULL, "type" },
+	{ "type", "\"diff\"", "a diff, which this version does not read" },
+	{ "type", "\"other\"", "\"other\" is neither base nor diff" },
+	{ "type", "1", "type" },
+	{ "username", NULL, "username" },
+	{ "username", "\"\"", "\"username\" can't be \"\"" },
+	{ "username", "\"a\\nb\"", "\"username\" can't be \"a" },
+	{ "username", "\"a\\u0000b\"", "manifest: " },
+	{ "unit", "\"/etc\"", "\"unit\" can't be \"/etc\"" },
+	{ "unit", "\"a/../b\"", "\"unit\" can't be \"a/../b\"" },
+	{ "unit", "7", "unit" },
+	{ "unit_id", "\"xyz\"", "\"unit_id\" can't be \"xyz\"" },
+	{ "unit_id", "\"0123456789ABCDEF0123456789ABCDEF\"", "\"unit_id\" can't be" },
+	{ "host", NULL, "host" },
+	{ "host", "\"a\\u001bb\"", "\"host\" can't be" },
+	{ "created", NULL, "created" },
+	{ "created", "-1", "\"created\" is before 1970" },
+	{ "created", "99999999999999999999", "manifest: " },
+	{ "created", "1.0", "created" },
+	{ "base", "\"" BASE "\"", "\"base\" can't be" },
+	{ "base", "1", "base" },
+	{ "includes", "{}", "includes" },
+	{ "includes", "[1]", "member \"includes\": item 0 is no text" },
+	{ "includes", "[\"" BASE "\",\"../x\"]", "\"includes\" can't be \"../x\"" },
+	{ "gone", "[\"\"]", "\"gone\" can't be \"\"" },
+	{ "gone", "[null]", "member \"gone\": item 0 is no text" },
+	{ "files", NULL, "files" },
+	{ "files", "{}", "files" },
+	{ "files", "[1]", "name" },
+	{ "files", "[{}]", "name" },
+	{ "files", FILE_NAMED("\"\""), "file name \"\" is not allowed" },
+	{ "files", FILE_NAMED("\"../a\""), "file name \"../a\" is not allowed" },
+	{ "files", FILE_NAMED("\".state\""), "file name \".state\" is not allowed" },
+	{ "files", FILE_NAMED("\".manifest.json\""), "file name \".manifest.json\" is not" },
+	{ "files", FILE_NAMED("7"), "name" },
+	{ "files", FILE_WITH("\"a\"", "-1", "1", "0", "\"" DIGEST "\""), "file \"a\": " },
+	{ "files", FILE_WITH("\"a\"", "1e3", "1", "0", "\"" DIGEST "\""), "file \"a\": " },
+	{ "files", FILE_WITH("\"a\"", "1", "\"x\"", "0", "\"" DIGEST "\""), "file \"a\": " },
+	{ "files", FILE_WITH("\"a\"", "1", "1", "512", "\"" DIGEST "\""),
+	  "file \"a\": member \"mode\": 512 is more than 0777" },
+	{ "files", FILE_WITH("\"a\"", "1", "1", "-1", "\"" DIGEST "\""), "file \"a\": " },
+	{ "files", FILE_WITH("\"a\"", "1", "1", "0", "\"00\""),
+	  "file \"a\": member \"digest\": \"00\" is not 32 hex digits" },
+	{ "files", FILE_WITH("\"a\"", "1", "1", "0", "\"00112233445566778899AABBCCDDEEFF\""),
+	  "is not 32 hex digits" },
+	{ "files", FILE_WITH("\"a\"", "1", "1", "0", "null"), "digest" },
+};
+
+static void test_members(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		automanifest struct bundle_manifest manifest = { 0 };
+		autobuf struct buf text = { 0 };
+		struct err err = { 0 };
+		int result;
+
+		write_with(&text, cases[i].member, cases[i].value);
+		result = bundle_manifest_read(buf_str(&text), text.len, &manifest, &err);
+		if (result != (cases[i].says ? -1 : 0))
+			fail_msg("case %zu: %d %s\n%s", i, result, err.msg, buf_str(&text));
+		if (!cases[i].says)
+			continue;
+		assert_int_equal(err.code, ERR_DATA);
+		assert_message(&err, cases[i].says);
+		assert_message(&err, "manifest");
+		assert_null(manifest.username);
+		assert_int_equal(manifest.files.count, 0);
+	}
+}
+
+static void test_twice(void **state)
+{
+	automanifest struct bundle_manifest manifest = manifest_of("", "");
+	automanifest struct bundle_manifest back = { 0 };
+	autobuf struct buf text = { 0 };
+	struct err err = { 0 };
+
+	(void)state;
+	add_file(&manifest, "b", "", 0);
+	add_file(&manifest, "a", "", 0);
+	add_file(&manifest, "b", "x", 1);
+	bundle_manifest_write(&manifest, &text);
+	assert_int_equal(bundle_manifest_read(buf_str(&text), text.len, &back, &err), -1);
+	assert_string_equal(err.msg, "manifest: file \"b\" is there twice");
+}
+
+static void test_sizes_overflow(void **state)
+{
+	automanifest struct bundle_manifest manifest = manifest_of("", "");
+	automanifest struct bundle_manifest back = { 0 };
+	autobuf struct buf text = { 0 };
+	struct err err = { 0 };
+
+	(void)state;
+	add_file(&manifest, "a", "", 0);
+	add_file(&manifest, "b", "", 0);
+	manifest.files.items[0].size_bytes = INT64_MAX;
+	manifest.files.items[1].size_bytes = 1;
+	bundle_manifest_write(&manifest, &text);
+	assert_int_equal(bundle_manifest_read(buf_str(&text), text.len, &back, &err), -1);
+	assert_string_equal(err.msg, "manifest: size of \"b\" is too large");
+}
+
+static void test_many(void **state)
+{
+	automanifest struct bundle_manifest manifest = manifest_of("", "");
+	automanifest struct bundle_manifest back = { 0 };
+	autobuf struct buf text = { 0 };
+	struct err err = { 0 };
+	char name[32];
+
+	(void)state;
+	for (int i = 0; i <= BUNDLE_FILES_MAX; i++) {
+		snprintf(name, sizeof name, "f%d", i);
+		add_file(&manifest, name, "", 0);
+	}
+	bundle_manifest_write(&manifest, &text);
+	assert_int_equal(bundle_manifest_read(buf_str(&text), text.len, &back, &err), -1);
+	assert_message(&err, "100001 of them, at most 100000 can be");
+	free(manifest.files.items[--manifest.files.count].name);
+	buf_truncate(&text, 0);
+	bundle_manifest_write(&manifest, &text);
+	if (bundle_manifest_read(buf_str(&text), text.len, &back, &err) < 0)
+		fail_msg("%s", err.msg);
+	assert_int_equal(back.files.count, BUNDLE_FILES_MAX);
+}
+
+/* Text that ends early, or does not end, is refused at every length. */
+static void test_cut(void **state)
+{
+	automanifest struct bundle_manifest manifest = manifest_of("", "");
+	autobuf struct buf text = { 0 };
+	struct err err = { 0 };
+
+	(void)state;
+	add_file(&manifest, "a", "abc", 3);
+	bundle_manifest_write(&manifest, &text);
+	buf_truncate(&text, text.len - 1); /* the newline is no part of the document */
+	for (size_t len = 0; len < text.len; len++) {
+		automanifest struct bundle_manifest back = { 0 };
+
+		assert_int_equal(bundle_manifest_read(buf_str(&text), len, &back, &err), -1);
+		assert_int_equal(err.code, ERR_DATA);
+	}
+	buf_puts(&text, "{}");
+	bundle_manifest_free(&manifest);
+	assert_int_equal(bundle_manifest_read(buf_str(&text), text.len, &manifest, &err), -1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_round_trip), cmocka_unit_test(test_members),
+		cmocka_unit_test(test_twice),      cmocka_unit_test(test_sizes_overflow),
+		cmocka_unit_test(test_many),       cmocka_unit_test(test_cut),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -133,9 +133,15 @@ static int check_base(const struct bundle_manifest *manifest, struct err *err)
 	return 0;
 }
 
-static int by_name(const void *a, const void *b)
+/* The order in which a directory is followed at once by what is in it: '/' comes
+ * before every character that a name can have. */
+static int by_path(const void *a, const void *b)
 {
-	return strcmp(*(char *const *)a, *(char *const *)b);
+	const unsigned char *x = *(unsigned char *const *)a, *y = *(unsigned char *const *)b;
+
+	while (*x != '\0' && *x == *y)
+		x++, y++;
+	return (*x == '/' ? 1 : *x) - (*y == '/' ? 1 : *y);
 }
 
 static int check_duplicates(const struct bundle_file_vec *files, struct err *err)
@@ -144,11 +150,17 @@ static int check_duplicates(const struct bundle_file_vec *files, struct err *err
 
 	for (size_t i = 0; i < files->count; i++)
 		names[i] = files->items[i].name;
-	qsort(names, files->count, sizeof *names, by_name);
-	for (size_t i = 1; i < files->count; i++)
-		if (strcmp(names[i - 1], names[i]) == 0)
-			return err_set(err, ERR_DATA, "manifest: file %s is there twice",
-				       quote_str(names[i]).s);
+	qsort(names, files->count, sizeof *names, by_path);
+	for (size_t i = 1; i < files->count; i++) {
+		size_t len = strlen(names[i - 1]);
+
+		if (strncmp(names[i], names[i - 1], len) != 0)
+			continue;
+		if (names[i][len] == '\0' || names[i][len] == '/')
+			return err_set(err, ERR_DATA, "manifest: file %s is there twice%s",
+				       quote_str(names[i - 1]).s,
+				       names[i][len] == '/' ? ", once as a directory" : "");
+	}
 	return 0;
 }
 

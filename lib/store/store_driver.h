@@ -63,7 +63,7 @@ struct store_driver_ops {
 
 /* What a driver is opened with; `stats` outlives it, the rest may not. */
 struct store_driver_args {
-	const struct store_url *url;
+	struct store_url *url; /* a driver may take over what it holds */
 	const struct store_options *options;
 	struct store_stats *stats;
 };

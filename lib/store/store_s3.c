@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "store/store_url_s3.h"
 
 #define META_PREFIX "x-amz-meta-dovecot-"
 #define ANSWER_MAX 65536
@@ -158,7 +159,8 @@ int store_s3_open(const struct store_driver_args *args, struct store_driver **dr
 	s3->stats = args->stats;
 	s3->warn = options->warn;
 	s3->warn_ctx = options->warn_ctx;
-	store_url_s3_copy(&s3->url, &args->url->s3);
+	s3->url = args->url->s3;
+	args->url->s3 = (struct store_url_s3){ 0 };
 	s3->base = make_base(&s3->url);
 	if (store_s3_credentials(s3, options->credentials_file, err) < 0) {
 		s3_close(&s3->driver);

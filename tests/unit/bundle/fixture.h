@@ -65,6 +65,18 @@ static inline void scratch_close(struct scratch *scratch)
 	close(tmp);
 }
 
+/* Ready for the next one: nothing is in "dest" any more. */
+static inline void scratch_empty(struct scratch *scratch)
+{
+	autodir struct fsx_dir dir;
+	struct fsx_entry entry;
+
+	fsx_dir_open(&dir, openat(scratch->dest, ".", O_RDONLY | O_DIRECTORY));
+	while (fsx_dir_next(&dir, &entry) > 0)
+		assert_int_equal(fsx_remove_tree(scratch->dest, entry.name, NULL), 0);
+	assert_int_equal(entries_of(scratch->top), 1);
+}
+
 static inline void scratch_again(struct scratch *scratch)
 {
 	scratch_close(scratch);

@@ -184,6 +184,28 @@ static void test_twice(void **state)
 	assert_string_equal(err.msg, "manifest: file \"b\" is there twice");
 }
 
+/* "a-b" sorts between "a" and "a/b" as bytes go. */
+static void test_file_and_directory(void **state)
+{
+	automanifest struct bundle_manifest manifest = manifest_of("", "");
+	automanifest struct bundle_manifest back = { 0 };
+	autobuf struct buf text = { 0 };
+	struct err err = { 0 };
+
+	(void)state;
+	add_file(&manifest, "a/b", "", 0);
+	add_file(&manifest, "a-b", "", 0);
+	add_file(&manifest, "ab", "", 0);
+	bundle_manifest_write(&manifest, &text);
+	assert_int_equal(bundle_manifest_read(buf_str(&text), text.len, &back, &err), 0);
+	add_file(&manifest, "a", "", 0);
+	buf_truncate(&text, 0);
+	bundle_manifest_free(&back);
+	bundle_manifest_write(&manifest, &text);
+	assert_int_equal(bundle_manifest_read(buf_str(&text), text.len, &back, &err), -1);
+	assert_string_equal(err.msg, "manifest: file \"a\" is there twice, once as a directory");
+}
+
 static void test_sizes_overflow(void **state)
 {
 	automanifest struct bundle_manifest manifest = manifest_of("", "");
@@ -250,9 +272,13 @@ static void test_cut(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trip), cmocka_unit_test(test_members),
-		cmocka_unit_test(test_twice),      cmocka_unit_test(test_sizes_overflow),
-		cmocka_unit_test(test_many),       cmocka_unit_test(test_cut),
+		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_members),
+		cmocka_unit_test(test_twice),
+		cmocka_unit_test(test_sizes_overflow),
+		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_cut),
+		cmocka_unit_test(test_file_and_directory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

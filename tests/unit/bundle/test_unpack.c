@@ -1,0 +1,720 @@
+#include "archives.h"
+
+/* ---- one hostile thing in an otherwise good bundle of "a" and "b" ---- */
+
+typedef void attack_fn(struct forge *forge, struct bundle_manifest *manifest);
+
+static void put_a(struct forge *forge)
+{
+	forge_file(forge, "a", "content a", 9);
+}
+
+static void put_b(struct forge *forge)
+{
+	forge_file(forge, "b", "content b", 9);
+}
+
+static void put_typed(struct forge *forge, const char *name, unsigned type)
+{
+	struct archive_entry *entry = forge_entry(name, 0);
+
+	archive_entry_set_filetype(entry, type);
+	if (type == AE_IFLNK)
+		archive_entry_set_symlink(entry, "../escaped");
+	if (type == AE_IFCHR || type == AE_IFBLK)
+		archive_entry_set_rdev(entry, 0x103);
+	forge_put(forge, entry, NULL, 0);
+}
+
+static void good(struct forge *forge, struct bundle_manifest *manifest)
+{
+	forge_manifest(forge, manifest);
+	put_a(forge);
+	put_b(forge);
+}
+
+static void absolute(struct forge *forge, struct bundle_manifest *manifest)
+{
+	forge_manifest(forge, manifest);
+	forge_file(forge, "/tmp/bundle-test-escaped", "x", 1);
+}
+
+static void dotdot(struct forge *forge, struct bundle_manifest *manifest)
+{
+	forge_manifest(forge, manifest);
+	forge_file(forge, "../escaped", "x", 1);
+}
+
+static void dotdot_announced(struct forge *forge, struct bundle_manifest *manifest)
+{
+	add_file(manifest, "../escaped", "x", 1);
+	forge_manifest(forge, manifest);
+}
+
+static void absolute_announced(struct forge *forge, struct bundle_manifest *manifest)
+{
+	add_file(manifest, "/tmp/bundle-test-escaped", "x", 1);
+	forge_manifest(forge, manifest);
+}
+
+static void symlink_entry(struct forge *forge, struct bundle_manifest *manifest)
+{
+	forge_manifest(forge, manifest);
+	put_typed(forge, "a", AE_IFLNK);
+}
+
+static void hardlink_entry(struct forge *forge, struct bundle_manifest *manifest)
+{
+	struct archive_entry *entry = forge_entry("b", 0);
+
+	forge_manifest(forge, manifest);
+	put_a(forge);
+	archive_entry_set_hardlink(entry, "a");
+	forge_put(forge, entry, NULL, 0);
+}
+
+static void char_device(struct forge *forge, struct bundle_manifest *manifest)
+{
+	forge_manifest(forge, manifest);
+	put_typed(forge, "a", AE_IFCHR);
+}
+
+static void block_device(struct forge *forge, struct bundle_manifest *manifest)
+{
+	forge_manifest(forge, manifest);
+	put_typed(forge, "a", AE_IFBLK);
+}
+
+static void fifo(struct forge *forge, struct bundle_manifest *manifest)
+{
+	forge_manifest(forge, manifest);
+	put_typed(forge, "a", AE_IFIFO);
+}
+
+static void directory(struct forge *forge, struct bundle_manifest *manifest)
+{
+	forge_manifest(forge, manifest);
+	put_typed(forge, "a", AE_IFDIR);
+}
+
+static void sparse(struct forge *forge, struct bundle_manifest *manifest)
+{
+	struct archive_entry *entry = forge_entry("a", 1 << 20);
+	static char zeros[1 << 20];
+
+	free(manifest->files.items[1].name);
+	free(manifest->files.items[0].name);
+	manifest->files.count = 0;
+	add_file(manifest, "a", zeros, sizeof zeros);
+	forge_manifest(forge, manifest);
+	archive_entry_sparse_add_entry(entry, 0, 4096);
+	forge_put(forge, entry, zeros, sizeof zeros);
+}
+
+static void twice(struct forge *forge, struct bundle_manifest *manifest)
+{
+	forge_manifest(forge, manifest);
+	put_a(forge);
+	put_a(forge);
+}
+
+static void twice_at_the_end(struct forge *forge, struct bundle_manifest *manifest)
+{
+	good(forge, manifest);
+	put_a(forge);
+}
+
+static void unannounced(struct forge *forge, struct bundle_manifest *manifest)
+{
+	forge_manifest(forge, manifest);
+	put_a(forge);
+	forge_file(forge, "evil\n\x1b[31m", "x", 1);
+}
+
+static void unannounced_at_the_end(struct forge *forge, struct bundle_manifest *manifest)
+{
+	good(forge, manifest);
+	forge_file(forge, "c", "x", 1);
+}
+
+static void other_order(struct forge *forge, struct bundle_manifest *manifest)
+{
+	forge_manifest(forge, manifest);
+	put_b(forge);
+	put_a(forge);
+}
+
+static void larger(struct forge *forge, struct bundle_manifest *manifest)
+{
+	forge_manifest(forge, manifest);
+	forge_file(forge, "a", "content a!", 10);
+}
+
+static void smaller(struct forge *forge, struct bundle_manifest *manifest)
+{
+	forge_manifest(forge, manifest);
+	forge_file(forge, "a", "content", 7);
+}
+
+static void other_content(struct forge *forge, struct bundle_manifest *manifest)
+{
+	forge_manifest(forge, manifest);
+	forge_file(forge, "a", "Content a", 9);
+}
+
+static void missing(struct forge *forge, struct bundle_manifest *manifest)
+{
+	forge_manifest(forge, manifest);
+	put_a(forge);
+}
+
+static void no_manifest(struct forge *forge, struct bundle_manifest *manifest)
+{
+	(void)forge;
+	(void)manifest;
+}
+
+static void manifest_second(struct forge *forge, struct bundle_manifest *manifest)
+{
+	put_a(forge);
+	forge_manifest(forge, manifest);
+	put_b(forge);
+}
+
+static void manifest_twice(struct forge *forge, struct bundle_manifest *manifest)
+{
+	forge_manifest(forge, manifest);
+	forge_manifest(forge, manifest);
+}
+
+static void manifest_twice_at_the_end(struct forge *forge, struct bundle_manifest *manifest)
+{
+	good(forge, manifest);
+	forge_manifest(forge, manifest);
+}
+
+static void manifest_is_a_link(struct forge *forge, struct bundle_manifest *manifest)
+{
+	(void)manifest;
+	put_typed(forge, BUNDLE_MANIFEST_NAME, AE_IFLNK);
+}
+
+static void manifest_is_no_json(struct forge *forge, struct bundle_manifest *manifest)
+{
+	(void)manifest;
+	forge_file(forge, BUNDLE_MANIFEST_NAME, "hello", 5);
+}
+
+static void manifest_is_empty(struct forge *forge, struct bundle_manifest *manifest)
+{
+	(void)manifest;
+	forge_file(forge, BUNDLE_MANIFEST_NAME, "", 0);
+}
+
+static void manifest_too_large(struct forge *forge, struct bundle_manifest *manifest)
+{
+	size_t len = BUNDLE_MANIFEST_MAX + 1;
+	autofree char *spaces = xmalloc(len);
+
+	(void)manifest;
+	memset(spaces, ' ', len);
+	forge_file(forge, BUNDLE_MANIFEST_NAME, spaces, len);
+}
+
+static void diff(struct forge *forge, struct bundle_manifest *manifest)
+{
+	manifest->type = BUNDLE_DIFF;
+	good(forge, manifest);
+}
+
+static void too_deep(struct forge *forge, struct bundle_manifest *manifest)
+{
+	add_file(manifest, "sub/c", "x", 1);
+	good(forge, manifest);
+	forge_file(forge, "sub/c", "x", 1);
+}
+
+static void over_the_limit(struct forge *forge, struct bundle_manifest *manifest)
+{
+	add_file(manifest, "c", "x", 1);
+	manifest->files.items[2].size_bytes = UINT64_C(65) << 30;
+	forge_manifest(forge, manifest);
+}
+
+static void long_name(struct forge *forge, struct bundle_manifest *manifest)
+{
+	autofree char *name = xmalloc(600001);
+
+	memset(name, 'n', 600000);
+	name[600000] = '\0';
+	forge_manifest(forge, manifest);
+	forge_file(forge, name, "x", 1);
+}
+
+static void huge_name(struct forge *forge, struct bundle_manifest *manifest)
+{
+	autofree char *name = xmalloc(3000001);
+
+	memset(name, 'n', 3000000);
+	name[3000000] = '\0';
+	forge_manifest(forge, manifest);
+	forge_file(forge, name, "x", 1);
+}
+
+/* "Decompresses to more" is the limit on what comes before anybody sees it. */
+static const struct {
+	const char *name;
+	attack_fn *attack;
+	const char *says;
+} attacks[] = {
+	{ "absolute", absolute, "\"/tmp/bundle-test-escaped\" is not in the manifest" },
+	{ "dotdot", dotdot, "\"../escaped\" is not in the manifest" },
+	{ "dotdot announced", dotdot_announced, "file name \"../escaped\" is not allowed" },
+	{ "absolute announced", absolute_announced,
+	  "file name \"/tmp/bundle-test-escaped\" is not allowed" },
+	{ "symlink", symlink_entry, "\"a\" is a symbolic link" },
+	{ "hard link", hardlink_entry, "\"b\" is a hard link" },
+	{ "char device", char_device, "\"a\" is a device" },
+	{ "block device", block_device, "\"a\" is a device" },
+	{ "fifo", fifo, "\"a\" is a fifo" },
+	{ "directory", directory, "\"a/\" is a directory" },
+	{ "sparse", sparse, "\"a\" is a sparse file" },
+	{ "twice", twice, "\"a\" is there twice" },
+	{ "twice, end", twice_at_the_end, "\"a\" is there twice" },
+	{ "unannounced", unannounced, "\"evil\\x0a\\x1b[31m\" is not in the manifest" },
+	{ "unannounced, end", unannounced_at_the_end, "\"c\" is not in the manifest" },
+	{ "other order", other_order, "\"a\" is missing before \"b\"" },
+	{ "larger", larger, "\"a\" has 10 bytes, the manifest says 9" },
+	{ "smaller", smaller, "\"a\" has 7 bytes, the manifest says 9" },
+	{ "other content", other_content, "\"a\" has a wrong digest" },
+	{ "missing", missing, "\"b\" is missing" },
+	{ "no manifest", no_manifest, "has no manifest" },
+	{ "manifest second", manifest_second, "starts with \"a\", not with a manifest" },
+	{ "manifest twice", manifest_twice, "has a second manifest" },
+	{ "manifest twice, end", manifest_twice_at_the_end, "has a second manifest" },
+	{ "manifest a link", manifest_is_a_link, "\".manifest.json\" is a symbolic link" },
+	{ "manifest no JSON", manifest_is_no_json, "manifest: " },
+	{ "manifest empty", manifest_is_empty, "manifest: " },
+	{ "manifest too large", manifest_too_large,
+	  "manifest of 16777217 bytes, at most 16777216 can be" },
+	{ "diff", diff, "a diff, which this version does not read" },
+	{ "too deep", too_deep, "name \"sub/c\" is not allowed in this unit" },
+	{ "over the limit", over_the_limit, "unpacks to more than the limit of 68719476736 bytes" },
+	{ "long name", long_name, "nnn\"... is not in the manifest" },
+	{ "huge name", huge_name, "damaged or cut short: " },
+};
+
+static forge_filter *const filters[] = { NULL, archive_write_add_filter_zstd,
+					 archive_write_add_filter_gzip,
+					 archive_write_add_filter_lz4 };
+#define FILTERS (sizeof filters / sizeof *filters)
+
+static void forge_ab(struct forge *forge, forge_filter *filter, attack_fn *attack)
+{
+	automanifest struct bundle_manifest manifest = manifest_of("", "");
+
+	add_file(&manifest, "a", "content a", 9);
+	add_file(&manifest, "b", "content b", 9);
+	forge_open(forge, filter);
+	attack(forge, &manifest);
+}
+
+static void test_good(void **state)
+{
+	struct scratch scratch;
+
+	(void)state;
+	scratch_open(&scratch);
+	for (size_t i = 0; i < FILTERS; i++) {
+		autoforge struct forge forge;
+		struct err err = { 0 };
+
+		forge_ab(&forge, filters[i], good);
+		if (forge_unpack(&forge, scratch.dest, NULL, &err) < 0)
+			fail_msg("%zu: %s", i, err.msg);
+		assert_content(scratch.dest, "a", "content a", 9);
+		assert_content(scratch.dest, "b", "content b", 9);
+		scratch_again(&scratch);
+	}
+	scratch_close(&scratch);
+}
+
+static void test_attacks(void **state)
+{
+	struct scratch scratch;
+
+	(void)state;
+	scratch_open(&scratch);
+	for (size_t i = 0; i < sizeof attacks / sizeof *attacks; i++) {
+		autoforge struct forge forge;
+		struct err err = { 0 };
+
+		forge_ab(&forge, filters[i % 2], attacks[i].attack);
+		if (forge_unpack(&forge, scratch.dest, NULL, &err) == 0)
+			fail_msg("%s: was taken", attacks[i].name);
+		if (err.code != ERR_DATA)
+			fail_msg("%s: code %d, %s", attacks[i].name, (int)err.code, err.msg);
+		if (!strstr(err.msg, attacks[i].says))
+			fail_msg("%s: %s", attacks[i].name, err.msg);
+		assert_int_not_equal(access("/tmp/bundle-test-escaped", F_OK), 0);
+		scratch_again(&scratch);
+	}
+	scratch_close(&scratch);
+}
+
+/* ---- the stream ---- */
+
+/* Whatever is missing at the end, it is noticed. */
+static void test_truncation(void **state)
+{
+	struct scratch scratch;
+
+	(void)state;
+	scratch_open(&scratch);
+	for (size_t i = 0; i < FILTERS; i++) {
+		autoforge struct forge forge;
+
+		forge_ab(&forge, filters[i], good);
+		forge_close(&forge);
+		for (size_t len = 0; len < forge.out.len; len++) {
+			automanifest struct bundle_manifest manifest = { 0 };
+			autospool struct spool *cut = spool_from(forge.out.data, len);
+			struct err err = { 0 };
+
+			if (bundle_unpack(cut, scratch.dest, NULL, &manifest, &err) == 0)
+				fail_msg("filter %zu: %zu of %zu bytes were taken", i, len,
+					 forge.out.len);
+			assert_int_equal(err.code, ERR_DATA);
+			assert_true(err.msg[0] != '\0');
+			scratch_empty(&scratch);
+		}
+	}
+	scratch_close(&scratch);
+}
+
+/* A byte that is other than it was is noticed, or makes no difference. */
+static void test_damage(void **state)
+{
+	struct scratch scratch;
+
+	(void)state;
+	scratch_open(&scratch);
+	for (size_t i = 0; i < FILTERS; i++) {
+		autoforge struct forge forge;
+
+		forge_ab(&forge, filters[i], good);
+		forge_close(&forge);
+		for (size_t at = 0; at < forge.out.len; at++) {
+			automanifest struct bundle_manifest manifest = { 0 };
+			autospool struct spool *spool = NULL;
+			struct err err = { 0 };
+
+			forge.out.data[at] ^= (char)(1 << at % 8);
+			spool = spool_from(forge.out.data, forge.out.len);
+			if (bundle_unpack(spool, scratch.dest, NULL, &manifest, &err) == 0) {
+				assert_content(scratch.dest, manifest.files.items[0].name,
+					       "content a", 9);
+				assert_content(scratch.dest, manifest.files.items[1].name,
+					       "content b", 9);
+			} else {
+				assert_int_equal(err.code, ERR_DATA);
+			}
+			forge.out.data[at] ^= (char)(1 << at % 8);
+			scratch_empty(&scratch);
+		}
+	}
+	scratch_close(&scratch);
+}
+
+static void refuse(struct forge *forge, const char *what, const char *says)
+{
+	struct scratch scratch;
+	struct err err = { 0 };
+
+	scratch_open(&scratch);
+	if (forge_unpack(forge, scratch.dest, NULL, &err) == 0)
+		fail_msg("%s: was taken", what);
+	assert_int_equal(err.code, ERR_DATA);
+	if (!strstr(err.msg, says))
+		fail_msg("%s: %s", what, err.msg);
+	scratch_close(&scratch);
+}
+
+static void test_trailing(void **state)
+{
+	static const struct {
+		const char *what, *data;
+		size_t len;
+	} tails[] = { { "byte", "x", 1 }, { "zero", "", 1 }, { "text", "trailing garbage", 16 } };
+
+	(void)state;
+	for (size_t i = 0; i < FILTERS; i++)
+		for (size_t j = 0; j < 3; j++) {
+			autoforge struct forge forge;
+
+			forge_ab(&forge, filters[i], good);
+			forge_close(&forge);
+			buf_append(&forge.out, tails[j].data, tails[j].len);
+			/* zstd finds its own word for it */
+			refuse(&forge, tails[j].what, i == 1 ? "damaged" : "data after the end");
+		}
+}
+
+/* Inside the compression: the archive ends, the stream does not. */
+static void wrap_with_tail(struct forge *forge, forge_filter *filter, size_t tail)
+{
+	autofree char *zeros = xcalloc(1, tail);
+
+	forge_ab(forge, NULL, good);
+	forge_close(forge);
+	buf_append(&forge->out, zeros, tail);
+	forge_wrap(forge, filter);
+}
+
+static void test_endless(void **state)
+{
+	static const size_t tails[] = { 1, 512, 100 * 1024, 64 * 1024 * 1024 };
+
+	(void)state;
+	for (size_t i = 1; i < FILTERS; i++)
+		for (size_t j = 0; j < sizeof tails / sizeof *tails; j++) {
+			autoforge struct forge forge;
+
+			wrap_with_tail(&forge, filters[i], tails[j]);
+			/* One piece of lz4 can be 4 MiB, which is over the limit by itself. */
+			refuse(&forge, "tail",
+			       i == 3 && j == 3 ? "decompresses to more than the manifest announces"
+						: "data after the end of the archive");
+		}
+}
+
+/* An archive within another of the same kind, joined to it. */
+static void test_concatenated(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < FILTERS; i++) {
+		autoforge struct forge forge, second;
+
+		forge_ab(&forge, filters[i], good);
+		forge_close(&forge);
+		forge_ab(&second, filters[i], good);
+		forge_close(&second);
+		buf_append(&forge.out, second.out.data, second.out.len);
+		refuse(&forge, "two bundles", "data after the end");
+	}
+}
+
+/* What comes before the manifest is limited, whatever it is. */
+static void test_bomb_before_manifest(void **state)
+{
+	autoforge struct forge forge;
+	size_t len = 64 * 1024 * 1024;
+	autofree char *zeros = xcalloc(1, len);
+
+	(void)state;
+	forge_open(&forge, archive_write_add_filter_zstd);
+	forge_file(&forge, "bomb", zeros, len);
+	refuse(&forge, "bomb", "starts with \"bomb\", not with a manifest");
+}
+
+/* A header that says less than what comes: the rest is taken for a header. */
+static void test_size_lies(void **state)
+{
+	automanifest struct bundle_manifest manifest = manifest_of("", "");
+	autoforge struct forge forge;
+	char content[4096];
+
+	(void)state;
+	memset(content, 'x', sizeof content);
+	add_file(&manifest, "a", content, 100);
+	forge_open(&forge, NULL);
+	forge_manifest(&forge, &manifest);
+	forge_file(&forge, "a", content, 100);
+	forge_close(&forge);
+	/* Zeros of the end are overwritten by what no manifest announces. */
+	buf_truncate(&forge.out, forge.out.len - 1024);
+	buf_append(&forge.out, content, sizeof content);
+	refuse(&forge, "more than announced", "damaged or cut short");
+}
+
+static void test_filter_in_filter(void **state)
+{
+	static const char *const says[] = { "compressed more than once (zstd in gzip)",
+					    "compressed more than once (gzip in zstd)",
+					    "compressed more than once (gzip in gzip)" };
+	forge_filter *inner[] = { archive_write_add_filter_zstd, archive_write_add_filter_gzip,
+				  archive_write_add_filter_gzip };
+	forge_filter *outer[] = { archive_write_add_filter_gzip, archive_write_add_filter_zstd,
+				  archive_write_add_filter_gzip };
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		autoforge struct forge forge;
+
+		forge_ab(&forge, inner[i], good);
+		forge_wrap(&forge, outer[i]);
+		refuse(&forge, "twice compressed", says[i]);
+	}
+}
+
+static void test_no_bundle(void **state)
+{
+	static const char *const texts[] = { "",
+					     "x",
+					     "hello, world",
+					     "\x28\xb5\x2f\xfd",
+					     "\x1f\x8b\x08",
+					     "PK\x03\x04",
+					     "BZh91AY&SY",
+					     "\xfd"
+					     "7zXZ" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+		automanifest struct bundle_manifest manifest = { 0 };
+		autospool struct spool *spool = spool_from(texts[i], strlen(texts[i]));
+		struct err err = { 0 };
+
+		assert_int_equal(bundle_read_manifest(spool, &manifest, &err), -1);
+		assert_int_equal(err.code, ERR_DATA);
+		assert_message(&err, i == 0 ? "empty" : "damaged or cut short");
+	}
+}
+
+/* Other formats that libarchive knows are none of ours. */
+static void test_other_format(void **state)
+{
+	autoforge struct forge forge = { .archive = archive_write_new() };
+
+	(void)state;
+	archive_write_set_format_cpio_newc(forge.archive);
+	archive_write_set_bytes_in_last_block(forge.archive, 1);
+	archive_write_open(forge.archive, &forge.out, NULL, forge_write, NULL);
+	forge_file(&forge, "a", "x", 1);
+	refuse(&forge, "cpio", "damaged or cut short");
+}
+
+/* ---- the destination ---- */
+
+static void fts_bundle(struct forge *forge, const char *const *names, size_t count)
+{
+	automanifest struct bundle_manifest manifest = manifest_of("fts", "fts");
+
+	for (size_t i = 0; i < count; i++)
+		add_file(&manifest, names[i], "content", 7);
+	forge_open(forge, archive_write_add_filter_zstd);
+	forge_manifest(forge, &manifest);
+	for (size_t i = 0; i < count; i++)
+		forge_file(forge, names[i], "content", 7);
+}
+
+static void test_fts(void **state)
+{
+	static const char *const names[] = { "fts-flatcurve/index.1/termlist.glass",
+					     "fts-flatcurve/index.1/postlist.glass",
+					     "fts-flatcurve/index.2/termlist.glass", "top" };
+	struct bundle_limits limits = { .depth_max = 3 };
+	autoforge struct forge forge;
+	struct scratch scratch;
+	struct err err = { 0 };
+
+	(void)state;
+	scratch_open(&scratch);
+	fts_bundle(&forge, names, 4);
+	if (forge_unpack(&forge, scratch.dest, &limits, &err) < 0)
+		fail_msg("%s", err.msg);
+	for (size_t i = 0; i < 4; i++)
+		assert_content(scratch.dest, names[i], "content", 7);
+	assert_int_equal(forge_unpack(&forge, scratch.dest, &limits, &err), -1);
+	assert_message(&err, "create \"fts-flatcurve/index.1/termlist.glass\": File exists");
+	limits.depth_max = 2;
+	assert_int_equal(forge_unpack(&forge, scratch.dest, &limits, &err), -1);
+	assert_message(&err, "is not allowed in this unit");
+	scratch_close(&scratch);
+}
+
+/* A name that is a file and a directory at once. */
+static void test_file_as_directory(void **state)
+{
+	static const char *const names[][2] = { { "a", "a/b" }, { "a/b", "a" } };
+	struct bundle_limits limits = { .depth_max = 3 };
+	struct scratch scratch;
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		autoforge struct forge forge;
+		struct err err = { 0 };
+
+		scratch_open(&scratch);
+		fts_bundle(&forge, names[i], 2);
+		assert_int_equal(forge_unpack(&forge, scratch.dest, &limits, &err), -1);
+		assert_int_equal(err.code, ERR_DATA);
+		assert_string_equal(err.msg,
+				    "manifest: file \"a\" is there twice, once as a directory");
+		scratch_close(&scratch);
+	}
+}
+
+/* Links that somebody has put there are not followed. */
+static void test_links_in_destination(void **state)
+{
+	static const char *const names[] = { "sub/a" };
+	struct bundle_limits limits = { .depth_max = 3 };
+	autoforge struct forge flat, deep;
+	struct scratch scratch;
+	struct err err = { 0 };
+
+	(void)state;
+	scratch_open(&scratch);
+	forge_ab(&flat, NULL, good);
+	fts_bundle(&deep, names, 1);
+	assert_int_equal(symlinkat("../escaped", scratch.dest, "a"), 0);
+	assert_int_equal(symlinkat("..", scratch.dest, "sub"), 0);
+	assert_int_equal(forge_unpack(&flat, scratch.dest, NULL, &err), -1);
+	assert_message(&err, "create \"a\": ");
+	assert_int_equal(forge_unpack(&deep, scratch.dest, &limits, &err), -1);
+	assert_message(&err, "sub");
+	scratch_close(&scratch);
+}
+
+static void test_limit(void **state)
+{
+	struct bundle_limits limits = { .total_bytes_max = 17 };
+	autoforge struct forge forge;
+	struct scratch scratch;
+	struct err err = { 0 };
+
+	(void)state;
+	scratch_open(&scratch);
+	forge_ab(&forge, NULL, good);
+	assert_int_equal(forge_unpack(&forge, scratch.dest, &limits, &err), -1);
+	assert_string_equal(err.msg, "unpacks to more than the limit of 17 bytes");
+	assert_int_equal(entries_of(scratch.dest), 0);
+	limits.total_bytes_max = 18;
+	assert_int_equal(forge_unpack(&forge, scratch.dest, &limits, &err), 0);
+	scratch_close(&scratch);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_good),
+		cmocka_unit_test(test_attacks),
+		cmocka_unit_test(test_truncation),
+		cmocka_unit_test(test_damage),
+		cmocka_unit_test(test_trailing),
+		cmocka_unit_test(test_endless),
+		cmocka_unit_test(test_concatenated),
+		cmocka_unit_test(test_bomb_before_manifest),
+		cmocka_unit_test(test_size_lies),
+		cmocka_unit_test(test_filter_in_filter),
+		cmocka_unit_test(test_no_bundle),
+		cmocka_unit_test(test_other_format),
+		cmocka_unit_test(test_fts),
+		cmocka_unit_test(test_file_as_directory),
+		cmocka_unit_test(test_links_in_destination),
+		cmocka_unit_test(test_limit),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

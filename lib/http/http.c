@@ -165,11 +165,13 @@ static void set_headers(struct job *job)
 {
 	const struct str_vec *headers = job->request->headers;
 
-	/* No pause for a "100 Continue"; a body is sent at once. */
-	job->headers = curl_slist_append(NULL, "Expect:");
 	for (size_t i = 0; headers && i < headers->count; i++) {
-		if (!curl_slist_append(job->headers, headers->items[i]))
+		struct curl_slist *longer =
+			curl_slist_append(job->headers, headers->items[i]);
+
+		if (!longer)
 			abort();
+		job->headers = longer;
 	}
 	set(job->easy, CURLOPT_HTTPHEADER, job->headers);
 }
@@ -208,6 +210,9 @@ static void prepare(struct job *job)
 	set(easy, CURLOPT_ERRORBUFFER, job->curl_error);
 	set(easy, CURLOPT_PRIVATE, (void *)job);
 	set(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)request->connect_timeout_ms);
+	/* No pause before a large body. The header can't be left out: an empty one
+	 * in our list would be signed, but not sent. */
+	set(easy, CURLOPT_EXPECT_100_TIMEOUT_MS, 1L);
 	set(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
 	set(easy, CURLOPT_LOW_SPEED_TIME, (long)((request->idle_timeout_ms + 999) / 1000));
 	if (request->retry->absolute_timeout_ms > 0)

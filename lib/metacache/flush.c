@@ -201,14 +201,12 @@ static int open_and_scan(struct flush *flush, struct err *err)
 
 static void log_result(const struct flush *flush, const struct flush_result *result)
 {
-	if (result->err.code != ERR_NONE)
-		metacache_warn(flush->mc, "metacache_user_flush_failed", flush->home->user,
-			       &result->err);
 	log_info(flush->mc->log, "metacache_user_flush_finished",
 		 log_str("user", flush->home->user),
 		 log_str("outcome", flush_outcome_name(result->worst)),
 		 log_uint("uploaded", result->units[FLUSH_UPLOADED]),
-		 log_uint("bytes", result->bytes), log_int("duration_ms", result->duration_ms));
+		 log_uint("bytes", result->bytes), log_int("duration_ms", result->duration_ms),
+		 log_str("error", result->err.code != ERR_NONE ? result->err.msg : NULL));
 }
 
 int flush_user(const struct metacache *mc, const struct metacache_home *home,

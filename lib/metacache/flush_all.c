@@ -87,7 +87,6 @@ static void flush_one(struct all *all, const struct metacache_home *home)
 		if (result.err.code == ERR_NOTFOUND) /* gone meanwhile */
 			return;
 		result.worst = result.err.code == ERR_BUSY ? FLUSH_BUSY : FLUSH_FAILED;
-		metacache_warn(all->mc, "metacache_user_flush_failed", home->user, &result.err);
 	}
 	add_result(all, &result);
 	tidy_settle(all->tidy);

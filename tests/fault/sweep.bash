@@ -1,10 +1,10 @@
-# A small world for sweeps: two users with real-looking trees, a posix store, a
-# second backend that shows what storage holds. To be sourced.
+# A small world for sweeps: a user with a real-looking tree, a posix store, a second
+# backend that shows what storage holds. To be sourced.
 
 FAULT_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 PROJECT_DIR=$(cd "$FAULT_DIR/../.." && pwd)
 BUILD=${BUILD:-$PROJECT_DIR/build}
-BIN=$BUILD/bin
+BIN=${BIN:-$BUILD/bin}
 KILLAT=$BUILD/tests/fault/killat
 GENTREE=$BUILD/tests/bench/gentree
 
@@ -21,13 +21,16 @@ world_conf() {
 	CONF
 }
 
-# world_make DIR: backend `here` with two users of two folders each, nothing in storage.
+# world_make DIR [USERS]: backend `here`, users (1) of two folders each, nothing in storage.
+# What only the first run on a machine makes (lock files, the registry) is there.
 world_make() {
 	WORLD=$1
+	rm -rf "$WORLD"
 	mkdir -p "$WORLD/store"
 	world_conf "$WORLD/here"
-	"$GENTREE" "$WORLD/here/idx" 2 2 --small >/dev/null
+	"$GENTREE" "$WORLD/here/idx" "${2:-1}" 2 --small >/dev/null
 	read -ra USERS <<<"$(find "$WORLD/here/idx" -mindepth 2 -maxdepth 2 -printf '%f ')"
+	mc rescan -q >/dev/null
 }
 
 mc() {
@@ -36,15 +39,16 @@ mc() {
 	"$BIN/metacache-$program" -c "$WORLD/here/conf" "$@"
 }
 
-# Something changes in every unit, as Dovecot would do it: logs grow, an index is replaced.
+# world_change [BACKEND]: something changes in every unit, as Dovecot would do it: logs grow, an
+# index is replaced.
 world_change() {
-	local log
+	local log backend=${1:-here}
 	while read -r log; do
 		echo changed >>"$log"
-	done < <(find "$WORLD/here/idx" -name '*.index.log')
+	done < <(find "$WORLD/$backend/idx" -name '*.index.log')
 	while read -r log; do
 		{ cat "$log"; echo new; } >"$log.new" && mv "$log.new" "$log"
-	done < <(find "$WORLD/here/idx" -name 'dovecot.index')
+	done < <(find "$WORLD/$backend/idx" -name 'dovecot.index')
 }
 
 # The files that matter below a root, with their content, without what is ours.
@@ -75,32 +79,29 @@ no_leftovers() {
 	}
 }
 
-save() { rm -rf "$1.saved" && cp -a "$1" "$1.saved"; }
-restore() { rm -rf "$1" && cp -a "$1.saved" "$1"; }
-
-# sweep COMMAND...: for every call that changes something, from a restored world kill the command
-# there (before and after the call), check `promises`, run it again, check `finished`.
+# sweep COMMAND...: for every call that changes something: `prepare` the world anew, kill the command
+# before that call (the last one: after it too), check `promises`, run it again, check `finished`.
+# The world is made, not copied: a copy has other inodes, which is a change.
 sweep() {
 	local calls n when status
-	restore "$WORLD"
+	prepare
 	calls=$("$KILLAT" count --output "$BATS_TEST_TMPDIR/calls" "$@" 2>/dev/null)
 	[ "$calls" -gt 5 ]
 	finished || return 1
-	for n in $(seq "$calls"); do
-		for when in '' --after; do
-			restore "$WORLD"
-			status=0
-			"$KILLAT" at "$n" $when --output "$BATS_TEST_TMPDIR/killed" "$@" >/dev/null 2>&1 || status=$?
-			promises || {
-				echo "promise broken: killed at call $n $when: $(cat "$BATS_TEST_TMPDIR/killed")"
-				return 1
-			}
-			# With threads a run may have fewer calls than another.
-			"$@" >/dev/null 2>"$BATS_TEST_TMPDIR/again" && finished || {
-				echo "not finished: killed at call $n $when ($status): $(cat "$BATS_TEST_TMPDIR/killed")"
-				cat "$BATS_TEST_TMPDIR/again"
-				return 1
-			}
-		done
+	for n in $(seq "$((calls + 1))"); do
+		prepare
+		status=0 when=''
+		((n <= calls)) || { n=$calls when=--after; }
+		# With threads a run may have fewer calls than another: then it just ends.
+		"$KILLAT" at "$n" $when --output "$BATS_TEST_TMPDIR/killed" "$@" >/dev/null 2>&1 || status=$?
+		promises || {
+			echo "promise broken: killed at call $n $when: $(cat "$BATS_TEST_TMPDIR/killed")"
+			return 1
+		}
+		"$@" >/dev/null 2>"$BATS_TEST_TMPDIR/again" && finished || {
+			echo "not finished: killed at call $n $when ($status): $(cat "$BATS_TEST_TMPDIR/killed")"
+			cat "$BATS_TEST_TMPDIR/again"
+			return 1
+		}
 	done
 }

@@ -7,136 +7,133 @@ bats_require_minimum_version 1.5.0
 
 setup() {
 	. "$BATS_TEST_DIRNAME/sweep.bash"
-	world_make "$BATS_TEST_TMPDIR/world"
+	W=$BATS_TEST_TMPDIR/world
+	T=$BATS_TEST_TMPDIR
 }
 
-# What is here stays whole, whatever happened: compared with $expected.
-here_is_whole() { diff <(tree_of "$WORLD/here/idx") "$BATS_TEST_TMPDIR/expected-here"; }
+# Compared by content with what `prepare` noted.
+here_is_whole() { diff <(tree_of "$WORLD/here/idx") "$T/whole"; }
+stored_is_whole() { diff <(storage_of) "$T/whole"; }
+
+# Every line of A is in one of the other files.
+only_from() { ! grep -vxFf <(cat "${@:2}") "$1"; }
+same_count() { [ "$(wc -l <"$1")" = "$(wc -l <"$2")" ]; }
 
 @test "flushall of new trees, killed anywhere" {
-	tree_of "$WORLD/here/idx" >"$BATS_TEST_TMPDIR/expected-here"
+	prepare() {
+		world_make "$W"
+		tree_of "$WORLD/here/idx" >"$T/whole"
+	}
 	promises() { here_is_whole; }
 	finished() {
-		here_is_whole && no_leftovers && [ "$(bundles)" = "$(units)" ] &&
-			diff <(storage_of) "$BATS_TEST_TMPDIR/expected-here"
+		here_is_whole && no_leftovers && [ "$(bundles)" = "$(units)" ] && stored_is_whole
 	}
-	save "$WORLD"
+	prepare
 	sweep "$BIN/metacache-flushall" -q -c "$WORLD/here/conf"
 }
 
 @test "flushall of changes, killed anywhere: storage has the old state or the new one" {
-	mc flushall -q
-	tree_of "$WORLD/here/idx" >"$BATS_TEST_TMPDIR/old"
-	world_change
-	tree_of "$WORLD/here/idx" >"$BATS_TEST_TMPDIR/expected-here"
+	prepare() {
+		world_make "$W"
+		mc flushall -q >/dev/null
+		tree_of "$WORLD/here/idx" >"$T/old"
+		world_change
+		tree_of "$WORLD/here/idx" >"$T/whole"
+	}
 	promises() {
-		here_is_whole || return 1
-		# Each file in storage is the old one or the new one.
-		storage_of >"$BATS_TEST_TMPDIR/stored" || return 1
-		! grep -vxFf <(cat "$BATS_TEST_TMPDIR/old" "$BATS_TEST_TMPDIR/expected-here") "$BATS_TEST_TMPDIR/stored" &&
-			[ "$(wc -l <"$BATS_TEST_TMPDIR/stored")" = "$(wc -l <"$BATS_TEST_TMPDIR/old")" ]
+		here_is_whole && storage_of >"$T/stored" &&
+			only_from "$T/stored" "$T/old" "$T/whole" && same_count "$T/stored" "$T/old"
 	}
 	finished() {
-		here_is_whole && no_leftovers && [ "$(bundles)" = "$(units)" ] &&
-			diff <(storage_of) "$BATS_TEST_TMPDIR/expected-here"
+		here_is_whole && no_leftovers && [ "$(bundles)" = "$(units)" ] && stored_is_whole
 	}
-	save "$WORLD"
+	prepare
 	sweep "$BIN/metacache-flushall" -q -c "$WORLD/here/conf"
 }
 
 @test "refresh of a missing home, killed anywhere: there is no home or a whole one" {
-	local user=${USERS[0]}
-	mc flushall -q
-	tree_of "$WORLD/here/idx" >"$BATS_TEST_TMPDIR/expected-here"
-	rm -rf "$WORLD"/here/idx/*/"$user"
-	tree_of "$WORLD/here/idx" >"$BATS_TEST_TMPDIR/without"
-	promises() {
-		tree_of "$WORLD/here/idx" >"$BATS_TEST_TMPDIR/now"
-		cmp -s "$BATS_TEST_TMPDIR/now" "$BATS_TEST_TMPDIR/without" || here_is_whole
+	prepare() {
+		world_make "$W"
+		mc flushall -q >/dev/null
+		tree_of "$WORLD/here/idx" >"$T/whole"
+		rm -rf "$WORLD"/here/idx/??/*
 	}
+	promises() { [ -z "$(tree_of "$WORLD/here/idx")" ] || here_is_whole; }
 	finished() { here_is_whole && no_leftovers; }
-	save "$WORLD"
-	sweep "$BIN/metacache-refresh" -q -c "$WORLD/here/conf" -u "$user"
+	prepare
+	sweep "$BIN/metacache-refresh" -q -c "$WORLD/here/conf" -u "${USERS[0]}"
 }
 
 @test "refresh of an obsolete home, killed anywhere: nothing is lost, and the next refresh finishes" {
-	local user=${USERS[0]}
-	mc flushall -q
-	tree_of "$WORLD/here/idx" >"$BATS_TEST_TMPDIR/old"
-	# Another backend goes on with it.
-	storage_of >/dev/null
-	mv "$WORLD/here" "$WORLD/kept"
-	mv "$WORLD/there" "$WORLD/here"
-	sed -i "s,$WORLD/there,$WORLD/here,; s,= there,= here," "$WORLD/here/conf"
-	world_change
-	mc flushall -q
-	tree_of "$WORLD/here/idx" | grep "$user" >"$BATS_TEST_TMPDIR/new"
-	rm -rf "$WORLD/here"
-	mv "$WORLD/kept" "$WORLD/here"
+	# Another backend goes on with what this one flushed.
+	prepare() {
+		world_make "$W"
+		mc flushall -q >/dev/null
+		tree_of "$WORLD/here/idx" >"$T/old"
+		storage_of >/dev/null
+		world_change there
+		"$BIN/metacache-flushall" -q -c "$WORLD/there/conf" >/dev/null
+		tree_of "$WORLD/there/idx" >"$T/whole"
+	}
 	promises() {
-		# Old files and new files, nothing else, and none missing.
-		tree_of "$WORLD/here/idx" | grep "$user" >"$BATS_TEST_TMPDIR/now"
-		! grep -vxFf <(cat "$BATS_TEST_TMPDIR/old" "$BATS_TEST_TMPDIR/new") "$BATS_TEST_TMPDIR/now" &&
-			[ "$(wc -l <"$BATS_TEST_TMPDIR/now")" = "$(wc -l <"$BATS_TEST_TMPDIR/new")" ]
+		tree_of "$WORLD/here/idx" >"$T/now"
+		only_from "$T/now" "$T/old" "$T/whole" && same_count "$T/now" "$T/whole"
 	}
-	finished() {
-		diff <(tree_of "$WORLD/here/idx" | grep "$user") "$BATS_TEST_TMPDIR/new" && no_leftovers
-	}
-	save "$WORLD"
-	sweep "$BIN/metacache-refresh" -q -c "$WORLD/here/conf" -u "$user"
+	finished() { here_is_whole && no_leftovers; }
+	prepare
+	sweep "$BIN/metacache-refresh" -q -c "$WORLD/here/conf" -u "${USERS[0]}"
 }
 
+# A second run finds nothing to clean, which is 67.
+clean_until_gone() { "$BIN/metacache-clean" -q -c "$WORLD/here/conf" "$@" || [ $? = 67 ]; }
+
 @test "clean, killed anywhere: the tree is whole or gone, and storage has all of it" {
-	local user=${USERS[0]}
-	mc flushall -q
-	tree_of "$WORLD/here/idx" >"$BATS_TEST_TMPDIR/expected-here"
-	grep -v "$user" "$BATS_TEST_TMPDIR/expected-here" >"$BATS_TEST_TMPDIR/without"
+	prepare() {
+		world_make "$W"
+		mc flushall -q >/dev/null
+		tree_of "$WORLD/here/idx" >"$T/whole"
+	}
 	promises() {
-		tree_of "$WORLD/here/idx" >"$BATS_TEST_TMPDIR/now"
-		{ cmp -s "$BATS_TEST_TMPDIR/now" "$BATS_TEST_TMPDIR/without" || here_is_whole; } &&
-			diff <(storage_of) "$BATS_TEST_TMPDIR/expected-here"
+		{ [ -z "$(tree_of "$WORLD/here/idx")" ] || here_is_whole; } && stored_is_whole
 	}
-	finished() {
-		diff <(tree_of "$WORLD/here/idx") "$BATS_TEST_TMPDIR/without" && no_leftovers &&
-			diff <(storage_of) "$BATS_TEST_TMPDIR/expected-here"
-	}
-	save "$WORLD"
-	# A second run finds nothing to clean, which is 67.
-	clean_until_gone() {
-		"$BIN/metacache-clean" -q -c "$WORLD/here/conf" -u "$user" || [ $? = 67 ]
-	}
+	finished() { [ -z "$(tree_of "$WORLD/here/idx")" ] && no_leftovers && stored_is_whole; }
+	prepare
 	export -f clean_until_gone
-	export BIN WORLD user
-	sweep bash -c clean_until_gone
+	export BIN WORLD
+	sweep bash -c 'clean_until_gone -u "$1"' clean "${USERS[0]}"
 }
 
 @test "clean of folders only, killed anywhere" {
-	local user=${USERS[0]}
-	mc flushall -q
-	tree_of "$WORLD/here/idx" >"$BATS_TEST_TMPDIR/expected-here"
-	grep -v "$user/mailboxes" "$BATS_TEST_TMPDIR/expected-here" >"$BATS_TEST_TMPDIR/without"
+	prepare() {
+		world_make "$W"
+		mc flushall -q >/dev/null
+		tree_of "$WORLD/here/idx" >"$T/whole"
+		grep -v /mailboxes/ "$T/whole" >"$T/root"
+	}
 	promises() {
-		tree_of "$WORLD/here/idx" >"$BATS_TEST_TMPDIR/now"
-		! grep -vxFf "$BATS_TEST_TMPDIR/expected-here" "$BATS_TEST_TMPDIR/now" &&
-			! grep -vxFf "$BATS_TEST_TMPDIR/now" "$BATS_TEST_TMPDIR/without" &&
-			diff <(storage_of) "$BATS_TEST_TMPDIR/expected-here"
+		tree_of "$WORLD/here/idx" >"$T/now"
+		only_from "$T/now" "$T/whole" && only_from "$T/root" "$T/now" && stored_is_whole
 	}
 	finished() {
-		diff <(tree_of "$WORLD/here/idx") "$BATS_TEST_TMPDIR/without" && no_leftovers &&
-			diff <(storage_of) "$BATS_TEST_TMPDIR/expected-here"
+		diff <(tree_of "$WORLD/here/idx") "$T/root" && no_leftovers && stored_is_whole &&
+			# Cleaned is not deleted: a flush does not tell others that the folders are gone.
+			mc flushall -q >/dev/null && stored_is_whole
 	}
-	save "$WORLD"
-	sweep "$BIN/metacache-clean" -q -c "$WORLD/here/conf" -p 2 -u "$user"
+	prepare
+	sweep "$BIN/metacache-clean" -q -c "$WORLD/here/conf" -p 2 -u "${USERS[0]}"
 }
 
 @test "rescan, killed anywhere: the next one has the registry right" {
-	mc flushall -q
-	mc list -f json >"$BATS_TEST_TMPDIR/list"
-	rm -f "$WORLD"/here/state/users.db*
+	prepare() {
+		world_make "$W" 3
+		mc flushall -q >/dev/null
+		mc list -f json --field username --field changes --field 'bytes-used(3)' >"$T/list"
+		rm -f "$WORLD"/here/state/users.db*
+	}
 	promises() { true; }
 	finished() {
-		diff <(mc list -f json) "$BATS_TEST_TMPDIR/list"
+		diff <(mc list -f json --field username --field changes --field 'bytes-used(3)') "$T/list"
 	}
-	save "$WORLD"
+	prepare
 	sweep "$BIN/metacache-rescan" -q -c "$WORLD/here/conf"
 }

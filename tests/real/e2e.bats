@@ -93,7 +93,7 @@ there_and_back() {
 
 @test "folders by name (fs layout), Ceph RGW: A to B and back" {
 	pair_start "$DIR" fs "$(rgw_store)"
-	there_and_back Some.User@example.com
+	there_and_back some.user@example.com
 }
 
 @test "Maildir++, posix store: A to B and back" {

@@ -293,8 +293,6 @@ static const char *path_problem(const char *path)
 {
 	const char *problem;
 
-	if (*path == '/')
-		path++;
 	for (;;) {
 		size_t len = strcspn(path, "/");
 
@@ -313,7 +311,8 @@ int expand_path(const char *pattern, const struct expand_user *user, struct buf 
 
 	if (expand_text(pattern, user, &path, err) < 0)
 		return -1;
-	problem = path_problem(buf_str(&path));
+	/* Only the pattern's own slash makes it absolute, not an empty %d. */
+	problem = path_problem(buf_str(&path) + (*pattern == '/'));
 	if (problem)
 		return err_set(err, ERR_USAGE, "user name %s gives %s with the pattern %s",
 			       quote_str(user->user).s, problem, quote_str(pattern).s);

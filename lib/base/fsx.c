@@ -173,6 +173,17 @@ int fsx_fstat(int fd, struct fsx_stat *stat_r)
 	return 0;
 }
 
+int fsx_birth(int fd, struct fsx_birth *birth_r)
+{
+	struct statx stx;
+
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &stx) < 0)
+		return -1;
+	birth_r->ino = stx.stx_ino;
+	birth_r->born_ns = stx.stx_btime.tv_sec * 1000000000 + stx.stx_btime.tv_nsec;
+	return (stx.stx_mask & STATX_BTIME) != 0 && birth_r->born_ns != 0;
+}
+
 static int write_whole(int fd, const char *data, size_t len)
 {
 	while (len > 0) {

@@ -43,6 +43,14 @@ struct fsx_stat {
 int fsx_stat(int dirfd, const char *name, struct fsx_stat *stat_r);
 int fsx_fstat(int fd, struct fsx_stat *stat_r);
 
+/* What no other directory or file on this filesystem has ever had: inode and time
+ * of birth. 1; 0 where the filesystem keeps no birth times; -1 with errno. */
+struct fsx_birth {
+	uint64_t ino;
+	int64_t born_ns;
+};
+int fsx_birth(int fd, struct fsx_birth *birth_r);
+
 /* Replace `name` in dirfd atomically: temporary, write, rename. Not fsynced
  * unless `durable` (then file and directory are). stat_r (may be NULL) is that
  * of the new file. A failure leaves the old file and no temporary; a kill may leave

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/quote.h"
@@ -13,6 +14,25 @@
 #include "store/store.h"
 
 #define SPOOL_MEMORY (2 * 1024 * 1024) /* of one packed bundle; more goes to disk */
+
+/* The unique part of a tree's first bundle is made of what only this directory has:
+ * host, inode and time of birth. A run after a kill makes the same one, so that
+ * nothing need be written down before. false where there are no birth times. */
+static bool derive_name(const struct flush_unit *job, char next_r[BUNDLE_UNIQUE_HEX + 1])
+{
+	autobuf struct buf text = { 0 }, hex = { 0 };
+	struct fsx_birth birth;
+	unsigned char md5[16];
+
+	if (fsx_birth(job->unitfd, &birth) <= 0)
+		return false;
+	buf_printf(&text, "%s\n%s\n%s\n%llu\n%lld", job->mc->host, job->home->user, job->unit->path,
+		   (unsigned long long)birth.ino, (long long)birth.born_ns);
+	hash_md5(text.data, text.len, md5);
+	buf_hex(&hex, md5, sizeof md5);
+	memcpy(next_r, buf_str(&hex), BUNDLE_UNIQUE_HEX + 1);
+	return true;
+}
 
 /* .state as it is, or a new one. A torn one is as good as none: what storage has
  * then decides. Another host's tree (copied here) must not pass for its own. */
@@ -27,10 +47,12 @@ static void load_state(struct flush_unit *job)
 		metacache_warn(mc, "metacache_state_unreadable", job->home->user, &err);
 	job->known = ret > 0;
 	job->named = job->known && strcmp(state->host, mc->host) == 0;
-	if (!job->known)
+	if (!job->known) {
 		state_init(state, job->home->user, job->unit->path);
-	else if (!job->named)
+		job->named = derive_name(job, state->next);
+	} else if (!job->named) {
 		bundle_name_unique(state->next);
+	}
 }
 
 static int write_state(struct flush_unit *job, struct err *err)
@@ -218,7 +240,7 @@ static int upload_changed(struct flush_unit *job, const struct remote_unit *remo
 	autosnapshot struct snapshot snapshot = { 0 };
 
 	if (!job->options->overwrite && !job->reborn &&
-	    remote_judge(remote, job->known ? &job->state : NULL, NULL) == REMOTE_NEWER)
+	    remote_judge(remote, &job->state, NULL) == REMOTE_NEWER)
 		return conflict(job, remote);
 	if (job->options->dry_run) {
 		job->outcome = FLUSH_UPLOADED;

@@ -30,7 +30,7 @@ struct flush_unit {
 	int unitfd;
 	struct state state;
 	bool known; /* there was a readable .state */
-	bool named; /* state.next is on disk */
+	bool named; /* state.next is on disk, or would be the same again */
 };
 
 /* Look at the unit, without asking storage. true: it has to be uploaded; false:

@@ -199,8 +199,11 @@ bats_require_minimum_version 1.5.0
 
 @test "an empty DEST is as it was after a failure" {
 	mkdir -m 751 kept
-	head -c 100 bundle >cut
-	run -65 unpack cut kept
+	mkdir in
+	tar -C in -xf bundle
+	echo inbox >in/subscriptions
+	tar -C in -cf evil --format=ustar .manifest.json dovecot.list.index.log subscriptions
+	run -65 unpack evil kept
 	[ -z "$(ls -A kept)" ]
 	[ "$(stat -c %a kept)" = 751 ]
 	no_rest

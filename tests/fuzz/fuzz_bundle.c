@@ -1,0 +1,94 @@
+/* Any bytes as a manifest, and as a bundle that is unpacked into a folder of its
+ * own. Nothing may be made outside of it, nothing may be unpacked that the
+ * manifest does not announce. */
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/fsx.h"
+#include "bundle/bundle.h"
+
+#define NAME_DEPTH_MAX 4
+#define TOTAL_MAX (64 * 1024 * 1024)
+
+int LLVMFuzzerTestOneInput(const unsigned char *data, size_t len);
+
+static void need(bool ok)
+{
+	if (!ok)
+		abort();
+}
+
+/* What is read can be written, and reads again as the same text. */
+static void fuzz_manifest(const unsigned char *data, size_t len)
+{
+	automanifest struct bundle_manifest manifest = { 0 }, again = { 0 };
+	autobuf struct buf first = { 0 }, second = { 0 };
+	struct err err = { 0 };
+
+	if (bundle_manifest_read((const char *)data, len, &manifest, &err) < 0) {
+		need(err.code == ERR_DATA && err.msg[0] != '\0');
+		return;
+	}
+	bundle_manifest_write(&manifest, &first);
+	need(bundle_manifest_read(buf_str(&first), first.len, &again, &err) == 0);
+	bundle_manifest_write(&again, &second);
+	need(first.len == second.len && memcmp(first.data, second.data, first.len) == 0);
+}
+
+static void check_unpacked(int dirfd, const struct bundle_manifest *manifest)
+{
+	for (size_t i = 0; i < manifest->files.count; i++) {
+		const struct bundle_file *file = &manifest->files.items[i];
+		struct stat st;
+
+		need(fstatat(dirfd, file->name, &st, AT_SYMLINK_NOFOLLOW) == 0);
+		need(S_ISREG(st.st_mode) && (uint64_t)st.st_size == file->size_bytes);
+	}
+}
+
+static void fuzz_unpack(const unsigned char *data, size_t len, int top)
+{
+	static const struct bundle_limits limits = { .total_bytes_max = TOTAL_MAX,
+						     .depth_max = NAME_DEPTH_MAX };
+	automanifest struct bundle_manifest manifest = { 0 };
+	autospool struct spool *spool = spool_from(data, len);
+	struct fsx_entry entry;
+	autodir struct fsx_dir dir;
+	struct err err = { 0 };
+	size_t entries = 0;
+	int dest;
+
+	need(mkdirat(top, "dest", 0700) == 0);
+	dest = openat(top, "dest", O_RDONLY | O_DIRECTORY);
+	need(dest >= 0);
+	if (bundle_unpack(spool, dest, &limits, &manifest, &err) == 0)
+		check_unpacked(dest, &manifest);
+	else
+		need(err.code != ERR_NONE && err.msg[0] != '\0');
+	close(dest);
+	fsx_dir_open(&dir, fsx_opendir(top, ""));
+	while (fsx_dir_next(&dir, &entry) > 0)
+		entries++;
+	need(entries == 1);
+	need(fsx_remove_tree(top, "dest", NULL) == 0);
+}
+
+int LLVMFuzzerTestOneInput(const unsigned char *data, size_t len)
+{
+	static int top = -1;
+	char path[] = "/tmp/fuzz-bundle-XXXXXX";
+
+	if (top < 0) {
+		need(mkdtemp(path) != NULL);
+		top = open(path, O_RDONLY | O_DIRECTORY);
+	}
+	fuzz_manifest(data, len);
+	fuzz_unpack(data, len, top);
+	return 0;
+}

@@ -4,7 +4,7 @@
  * waits before it is tried again holds up no other.
  *
  * Requests are signed with AWS Signature Version 4 where `sign` is given. TLS is
- * verified. Redirects are not followed. Secrets are in no message. */
+ * verified. Redirects are not followed, proxies not used. Secrets are in no message. */
 #pragma once
 
 #include <stdbool.h>
@@ -46,9 +46,9 @@ struct http_request {
 	const struct http_sign *sign;  /* NULL: unsigned */
 	const struct http_retry_policy *retry;
 	int64_t connect_timeout_ms;
-	int64_t idle_timeout_ms; /* without any progress; whole seconds, rounded up */
-	struct spool *into;      /* the answer's body; emptied before each try */
-	uint64_t into_max;       /* a longer body is an error */
+	int64_t idle_timeout_ms; /* without any progress; 0: none */
+	struct spool *into;      /* the answer's body; emptied before each try; NULL: dropped */
+	uint64_t into_max;       /* a longer body is an error, that of an error is cut */
 };
 
 struct http_header {
@@ -71,8 +71,9 @@ const char *http_response_header(const struct http_response *response, const cha
 
 /* 0: an answer came, whatever its status, after all tries that the policy allows.
  * -1: none did (ERR_UNAVAILABLE with `again`: unreachable, broken, too slow; the
- * server may have done what was asked), or it could not be taken (too long, or
- * the disk is full). `response_r->tries` is right in any case. */
+ * server may have done what was asked), or it could not be taken (too long, of
+ * no stated length, or the disk is full). `response_r->tries` is right in any
+ * case. The wait before another try is spent in the calling thread. */
 int http_perform(struct http_pool *pool, const struct http_request *request,
 		 struct http_response *response_r, struct err *err);
 

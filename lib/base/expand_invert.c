@@ -26,7 +26,10 @@ static void component_cleanup(struct component *component)
 
 static void add_variable(struct component *component, const struct expand_token *token)
 {
-	char plain = expand_token_is_plain(token) ? token->name : 0;
+	char plain = '\0';
+
+	if (expand_token_is_plain(token))
+		plain = token->name;
 
 	if (component->variables == 0) {
 		component->first = plain;

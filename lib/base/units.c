@@ -39,9 +39,9 @@ static enum verdict parse_number(const char **text, uint64_t *num_r)
 	return VALID;
 }
 
-static char upper(char c)
+static int upper(char c)
 {
-	return c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
+	return c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c;
 }
 
 static enum verdict parse_size(const char *text, uint64_t *bytes_r)

@@ -12,7 +12,7 @@
 #include "base/cleanup.h"
 #include "base/quote.h"
 
-#define FILE_MAX (1024 * 1024)
+#define FILE_MAX 1048576
 #define LINE_MAX_BYTES 16000
 
 struct reading {

@@ -192,7 +192,7 @@ static int parse_percent(const char *text, unsigned *percent_r)
 static int read_priority_weights(const struct str_vec *words,
 				 struct settings_priority_weight *weights)
 {
-	if (words->count != 2 * SETTINGS_PRIORITIES)
+	if (words->count != (size_t)2 * SETTINGS_PRIORITIES)
 		return -1;
 	for (size_t i = 0; i < SETTINGS_PRIORITIES; i++) {
 		if (parse_percent(words->items[2 * i], &weights[i].percent) < 0 ||

@@ -93,6 +93,8 @@ static void test_utf8(void **state)
 		free(copy);
 	}
 	assert_true(utf8_is_valid("", 0));
+	assert_int_equal(utf8_char_len("\xe2\x82\xac", 2), 0);
+	assert_int_equal(utf8_char_len("\xf0\x9f\x98\x80", 3), 0);
 }
 
 int main(void)

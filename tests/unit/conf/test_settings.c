@@ -377,6 +377,8 @@ static void test_print_masks(void **state)
 		{ "s3:https://AK:SE/CR/ET@h/x", "s3:https://***@h/x" },
 		{ "s3:https://AK:SE?CRET@h/x", "s3:https://***@h/x" },
 		{ "s3:https://AK:S@CRET@h/", "s3:https://***@h/" },
+		{ "s3:https://AK:x@SECRET/y@h/", "s3:https://***@h/" },
+		{ "s3:https://AK:SECRET@h/?a=b@c", "s3:https://***@h/?a=b@c" },
 		{ "s3:https://h/?a=1&addhdr=X:SECRET&b=2", "s3:https://h/?a=1&addhdr=***&b=2" },
 		{ "s3:https://h/?secret_key=SECRET", "s3:https://h/?secret_key=***" },
 		{ "s3:https://h/?token", "s3:https://h/?token" },
@@ -416,6 +418,16 @@ static void test_print_sources(void **state)
 	assert_non_null(strstr(buf_str(&out), "\ndoveadm_api_key= [default]\n"));
 }
 
+static void check_bad_key(const char *file, const char *override, const char *text, size_t len)
+{
+	autosettings struct settings set = { 0 };
+	const char *key;
+
+	write_file(file, text, len);
+	assert_int_equal(load_with(&set, HOME, override, NULL), 0);
+	assert_int_equal(settings_api_key(&set, &key, NULL), -1);
+}
+
 static void test_api_key_file(void **state)
 {
 	static const struct {
@@ -424,9 +436,10 @@ static void test_api_key_file(void **state)
 		{ "k3y\n", "k3y" }, { "k3y", "k3y" },   { "", NULL },
 		{ "\n\n", NULL },   { "a\nb\n", NULL },
 	};
-	char file[80], override[128];
+	char file[80], override[128], long_key[4096];
 
 	(void)state;
+	memset(long_key, 'k', sizeof long_key);
 	snprintf(file, sizeof file, "%s/key", dir);
 	snprintf(override, sizeof override, "doveadm_api_key_file=%s", file);
 	for (size_t i = 0; i < COUNT(cases); i++) {
@@ -442,6 +455,8 @@ static void test_api_key_file(void **state)
 		else
 			assert_int_equal(err.code, ERR_CONFIG);
 	}
+	check_bad_key(file, override, "k\0y", 3);
+	check_bad_key(file, override, long_key, sizeof long_key);
 	unlink(file);
 	for (int with_file = 0; with_file < 2; with_file++) {
 		autosettings struct settings set = { 0 };

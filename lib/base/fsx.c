@@ -48,7 +48,7 @@ static int open_by_components(int dirfd, const char *path, int flags, mode_t mod
 	char name[NAME_MAX + 1];
 
 	for (;;) {
-		if (!next_component(&path, name) || strcmp(name, "..") == 0) {
+		if (!next_component(&path, name)) {
 			errno = EXDEV;
 			return -1;
 		}
@@ -64,15 +64,30 @@ static int open_by_components(int dirfd, const char *path, int flags, mode_t mod
 	}
 }
 
+/* The kernel would allow those that stay below. */
+static bool has_dotdot(const char *path)
+{
+	for (const char *at = path; (at = strstr(at, "..")) != NULL; at += 2) {
+		if ((at == path || at[-1] == '/') && (at[2] == '/' || at[2] == '\0'))
+			return true;
+	}
+	return false;
+}
+
 int fsx_openat(int dirfd, const char *path, int flags, mode_t mode)
 {
+	bool creates = (flags & O_CREAT) || (flags & O_TMPFILE) == O_TMPFILE;
 	struct open_how how = {
 		.flags = (unsigned)(flags | O_CLOEXEC),
-		.mode = flags & (O_CREAT | __O_TMPFILE) ? mode : 0,
+		.mode = creates ? mode : 0,
 		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
 	};
 	long fd;
 
+	if (has_dotdot(path)) {
+		errno = EXDEV;
+		return -1;
+	}
 	do
 		fd = syscall(SYS_openat2, dirfd, path, &how, sizeof how);
 	while (fd < 0 && (errno == EINTR || errno == EAGAIN));
@@ -93,11 +108,11 @@ int fsx_mkdirs(int dirfd, const char *path, mode_t mode, struct err *err)
 	autofd int parent = -1;
 	int at = dirfd;
 
+	if (has_dotdot(path) || *path == '/')
+		return err_set(err, ERR_USAGE, "make directory %s: it may lead out", whole);
 	while (next_component(&path, name)) {
 		int next;
 
-		if (strcmp(name, "..") == 0)
-			return err_set(err, ERR_USAGE, "make directory %s: it has ..", whole);
 		if (mkdirat(at, name, mode) < 0 && errno != EEXIST)
 			return err_sys(err, errno, "make directory %s", whole);
 		next = openat(at, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -107,11 +122,13 @@ int fsx_mkdirs(int dirfd, const char *path, mode_t mode, struct err *err)
 			close(parent);
 		at = parent = next;
 	}
-	return 0;
+	return *path == '\0' ? 0 : err_sys(err, ENAMETOOLONG, "make directory %s", whole);
 }
 
 static int read_all(int fd, const char *path, size_t max, struct buf *out, struct err *err)
 {
+	size_t before = out->len;
+
 	for (;;) {
 		size_t had = out->len;
 		ssize_t n = read(fd, buf_reserve(out, 4096), 4096);
@@ -124,7 +141,7 @@ static int read_all(int fd, const char *path, size_t max, struct buf *out, struc
 			return 0;
 		out->len = had + (size_t)n;
 		out->data[out->len] = '\0';
-		if (out->len > max)
+		if (out->len - before > max)
 			return err_set(err, ERR_DATA, "%s is larger than %zu bytes", path, max);
 	}
 }
@@ -199,10 +216,22 @@ static int write_whole(int fd, const char *data, size_t len)
 	return 0;
 }
 
+/* Whatever stands there by this name (a leftover, a link, a FIFO that nobody reads)
+ * is removed, never opened. */
+static int create_temporary(int dirfd, const char *temporary, mode_t mode)
+{
+	int flags = O_WRONLY | O_CREAT | O_EXCL;
+	int fd = fsx_openat(dirfd, temporary, flags, mode);
+
+	if (fd < 0 && errno == EEXIST && unlinkat(dirfd, temporary, 0) == 0)
+		fd = fsx_openat(dirfd, temporary, flags, mode);
+	return fd;
+}
+
 static int write_temporary(int dirfd, const char *temporary, const void *data, size_t len,
 			   mode_t mode, bool durable, struct fsx_stat *stat_r)
 {
-	autofd int fd = fsx_openat(dirfd, temporary, O_WRONLY | O_CREAT | O_TRUNC, mode);
+	autofd int fd = create_temporary(dirfd, temporary, mode);
 
 	if (fd < 0 || write_whole(fd, data, len) < 0 || (durable && fsync(fd) < 0))
 		return -1;
@@ -264,6 +293,8 @@ int fsx_dir_next(struct fsx_dir *dir, struct fsx_entry *entry_r)
 		if (dir->at == dir->used) {
 			ssize_t n = getdents64(dir->fd, dir->block, DIR_BLOCK);
 
+			if (n < 0 && errno == ENOENT)
+				return 0; /* the directory itself is gone */
 			if (n <= 0)
 				return (int)n;
 			dir->used = (size_t)n;

@@ -9,7 +9,7 @@
 #include "source.h"
 #include "tool/tool.h"
 
-#define IN_MEMORY_MAX (1024 * 1024)
+#define IN_MEMORY_MAX ((size_t)1024 * 1024)
 #define FTS_DEPTH_MAX 16
 
 static struct {
@@ -106,9 +106,9 @@ static int unpack(struct tool *tool, const char *name, const char *path, const s
 static int run(struct tool *tool)
 {
 	const char *temporary = getenv("TMPDIR");
-	const char *dir = options.from_store ? tool->settings.spool_dir
-			  : temporary        ? temporary
-					     : "/tmp";
+	const char *dir = options.from_store        ? tool->settings.spool_dir
+			  : temporary && *temporary ? temporary
+						    : "/tmp";
 	autospool struct spool *spool = spool_new(dir, IN_MEMORY_MAX);
 	automanifest struct bundle_manifest manifest = { 0 };
 	autodest struct dest dest = { .parent = -1, .fd = -1 };

@@ -25,7 +25,7 @@
 
 #define BUNDLE_MANIFEST_NAME ".manifest.json"
 #define BUNDLE_FORMAT_VERSION 1
-#define BUNDLE_MANIFEST_MAX (16 * 1024 * 1024) /* bytes; a larger one is refused */
+#define BUNDLE_MANIFEST_MAX ((size_t)16 * 1024 * 1024) /* bytes; a larger one is refused */
 #define BUNDLE_FILES_MAX 100000
 
 enum bundle_type {
@@ -96,7 +96,7 @@ struct bundle_compression {
  * its size, or whose content changed between hashing and packing, is ERR_BUSY
  * with `again`: the caller takes a new copy. Sources of at most
  * BUNDLE_READ_ONCE bytes in all are read once, larger ones twice. */
-#define BUNDLE_READ_ONCE (4 * 1024 * 1024)
+#define BUNDLE_READ_ONCE ((size_t)4 * 1024 * 1024)
 int bundle_pack(struct bundle_manifest *manifest, const struct bundle_source *sources,
 		size_t source_count, const struct bundle_compression *compression,
 		struct spool *out, struct err *err);

@@ -10,6 +10,8 @@
 #include "bundle/bundle_check.h"
 #include "json/json.h"
 
+#define HEX_LEN ((size_t)2 * HASH_CONTENT_SIZE)
+
 void bundle_manifest_free(struct bundle_manifest *manifest)
 {
 	free(manifest->username);
@@ -138,11 +140,10 @@ static int read_list(const struct json *root, const char *name, struct str_vec *
 	return 0;
 }
 
-static int hex_value(char c)
+/* Of a character that was seen to be a hex digit. */
+static unsigned hex_value(char c)
 {
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+	return (unsigned)(c <= '9' ? c - '0' : c - 'a' + 10);
 }
 
 static int read_digest(const struct json *item, unsigned char digest_r[HASH_CONTENT_SIZE],
@@ -152,9 +153,9 @@ static int read_digest(const struct json *item, unsigned char digest_r[HASH_CONT
 
 	if (json_need(json_get_str(item, "digest", &hex, err), "digest", err) < 0)
 		return -1;
-	if (strlen(hex) != HASH_CONTENT_HEX || strspn(hex, "0123456789abcdef") != HASH_CONTENT_HEX)
-		return err_set(err, ERR_DATA, "member \"digest\": %s is not %d hex digits",
-			       quote_str(hex).s, HASH_CONTENT_HEX);
+	if (strlen(hex) != HEX_LEN || strspn(hex, "0123456789abcdef") != HEX_LEN)
+		return err_set(err, ERR_DATA, "member \"digest\": %s is not %zu hex digits",
+			       quote_str(hex).s, HEX_LEN);
 	for (size_t i = 0; i < HASH_CONTENT_SIZE; i++)
 		digest_r[i] =
 			(unsigned char)(hex_value(hex[2 * i]) << 4 | hex_value(hex[2 * i + 1]));

@@ -12,7 +12,7 @@
 #include "base/quote.h"
 #include "bundle/bundle_check.h"
 
-#define BLOCK (128 * 1024)
+#define BLOCK ((size_t)128 * 1024)
 #define ZSTD_LEVEL 3
 
 /* What goes on while one bundle is written. */
@@ -132,7 +132,7 @@ static int pack_begin(struct pack *pack, const struct bundle_compression *compre
 		    ARCHIVE_OK)
 		return archive_failed(pack, err);
 	/* Whole blocks pass without a copy; the last one is not padded. */
-	if (archive_write_set_bytes_per_block(pack->archive, BLOCK) != ARCHIVE_OK ||
+	if (archive_write_set_bytes_per_block(pack->archive, (int)BLOCK) != ARCHIVE_OK ||
 	    archive_write_set_bytes_in_last_block(pack->archive, 1) != ARCHIVE_OK)
 		return archive_failed(pack, err);
 	if (add_filter(pack, compression, err) < 0)
@@ -259,7 +259,7 @@ static int write_manifest(struct pack *pack, const struct bundle_manifest *manif
 
 	bundle_manifest_write(manifest, &text);
 	if (text.len > BUNDLE_MANIFEST_MAX)
-		return err_set(err, ERR_DATA, "the manifest would be %zu bytes, at most %d can be",
+		return err_set(err, ERR_DATA, "the manifest would be %zu bytes, at most %zu can be",
 			       text.len, BUNDLE_MANIFEST_MAX);
 	if (pack_header(pack, BUNDLE_MANIFEST_NAME, text.len, manifest->created_ns, 0600, err) < 0)
 		return -1;

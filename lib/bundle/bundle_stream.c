@@ -8,7 +8,7 @@
 
 #include "base/mem.h"
 
-#define BLOCK (64 * 1024)
+#define BLOCK ((size_t)64 * 1024)
 
 static la_ssize_t from_spool(struct archive *archive, void *ctx, const void **data_r)
 {

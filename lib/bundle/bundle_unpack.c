@@ -3,26 +3,21 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/buf.h"
-#include "base/fsx.h"
-#include "base/mem.h"
 #include "base/quote.h"
-#include "bundle/bundle_check.h"
+#include "bundle/bundle_file.h"
 #include "bundle/bundle_stream.h"
 
-#define TAR_BLOCK 512
+#define TAR_BLOCK UINT64_C(512)
 #define TAR_END (2 * TAR_BLOCK)
 /* Beyond its content an entry is its header and, for a long name, a pax header. */
-#define ENTRY_OVERHEAD_MAX 8192
+#define ENTRY_OVERHEAD_MAX UINT64_C(8192)
 /* What one more piece of the stream can bring before anybody looks at it. */
-#define DECODED_SLACK (1024 * 1024)
+#define DECODED_SLACK (UINT64_C(1) << 20)
 #define TOTAL_BYTES_DEFAULT (UINT64_C(64) << 30)
 
 /* Two readers, one on top of the other: the stream takes the compression off,
@@ -178,8 +173,8 @@ static int take_manifest(struct unpack *unpack, struct bundle_manifest *manifest
 		return err_set(err, ERR_DATA, "starts with %s, not with a manifest",
 			       quote_str(entry_name(unpack->entry)).s);
 	size = archive_entry_size(unpack->entry);
-	if (size > BUNDLE_MANIFEST_MAX)
-		return err_set(err, ERR_DATA, "manifest of %" PRId64 " bytes, at most %d can be",
+	if (size < 0 || (uint64_t)size > BUNDLE_MANIFEST_MAX)
+		return err_set(err, ERR_DATA, "manifest of %" PRId64 " bytes, at most %zu can be",
 			       size, BUNDLE_MANIFEST_MAX);
 	while ((n = next_data(unpack, BUNDLE_MANIFEST_NAME, text.len, &data, err)) > 0)
 		buf_append(&text, data, (size_t)n);
@@ -251,36 +246,6 @@ static int check_announced(const struct unpack *unpack, const struct bundle_mani
 		       quote_str(name).s);
 }
 
-static int create_file(int dirfd, const char *name, struct err *err)
-{
-	const char *slash = strrchr(name, '/');
-	int fd;
-
-	if (slash) {
-		autofree char *parent = xstrndup(name, (size_t)(slash - name));
-
-		if (fsx_mkdirs(dirfd, parent, 0700, err) < 0)
-			return -1;
-	}
-	fd = fsx_openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	return fd < 0 ? err_sys(err, errno, "create %s", quote_str(name).s) : fd;
-}
-
-static int write_all(int fd, const char *name, const char *data, size_t len, struct err *err)
-{
-	while (len > 0) {
-		ssize_t n = write(fd, data, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return err_sys(err, errno, "write %s", quote_str(name).s);
-		data += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
 static int write_content(struct unpack *unpack, const struct bundle_file *file, int fd,
 			 struct err *err)
 {
@@ -295,7 +260,7 @@ static int write_content(struct unpack *unpack, const struct bundle_file *file, 
 			return err_set(err, ERR_DATA, "%s has more bytes than it announces",
 				       quote_str(file->name).s);
 		hash_content_add(hash, data, (size_t)n);
-		if (write_all(fd, file->name, data, (size_t)n, err) < 0)
+		if (bundle_file_write(fd, file->name, data, (size_t)n, err) < 0)
 			return -1;
 		position += (uint64_t)n;
 	}
@@ -309,29 +274,14 @@ static int write_content(struct unpack *unpack, const struct bundle_file *file, 
 	return 0;
 }
 
-static int set_attributes(const struct bundle_file *file, int fd, struct err *err)
-{
-	int64_t ns = file->mtime_ns % 1000000000;
-	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT } };
-
-	times[1].tv_sec = file->mtime_ns / 1000000000 - (ns < 0);
-	times[1].tv_nsec = ns < 0 ? ns + 1000000000 : ns;
-	if (fchmod(fd, file->mode) < 0 || futimens(fd, times) < 0)
-		return err_sys(err, errno, "set mode and time of %s", quote_str(file->name).s);
-	return 0;
-}
-
 static int unpack_file(struct unpack *unpack, const struct bundle_file *file, int dirfd,
 		       struct err *err)
 {
-	autofd int fd = create_file(dirfd, file->name, err);
+	autofd int fd = bundle_file_create(dirfd, file->name, err);
 
-	if (fd < 0 || write_content(unpack, file, fd, err) < 0 || set_attributes(file, fd, err) < 0)
+	if (fd < 0 || write_content(unpack, file, fd, err) < 0)
 		return -1;
-	/* Some file systems say only here that the disk is full. */
-	if (close(steal_fd(&fd)) < 0)
-		return err_sys(err, errno, "close %s", quote_str(file->name).s);
-	return 0;
+	return bundle_file_finish(file, steal_fd(&fd), err);
 }
 
 static int unpack_files(struct unpack *unpack, const struct bundle_manifest *manifest, int dirfd,

@@ -115,3 +115,34 @@ static inline int forge_unpack(struct forge *forge, int dirfd, const struct bund
 	spool = spool_from(forge->out.data, forge->out.len);
 	return bundle_unpack(spool, dirfd, limits, &manifest, err);
 }
+
+/* ---- a bundle of "a" and "b", with something wrong in it ---- */
+
+typedef void forge_attack(struct forge *forge, struct bundle_manifest *manifest);
+
+static inline void forge_a(struct forge *forge)
+{
+	forge_file(forge, "a", "content a", 9);
+}
+
+static inline void forge_b(struct forge *forge)
+{
+	forge_file(forge, "b", "content b", 9);
+}
+
+static inline void forge_good(struct forge *forge, struct bundle_manifest *manifest)
+{
+	forge_manifest(forge, manifest);
+	forge_a(forge);
+	forge_b(forge);
+}
+
+static inline void forge_ab(struct forge *forge, forge_filter *filter, forge_attack *attack)
+{
+	automanifest struct bundle_manifest manifest = manifest_of("", "");
+
+	add_file(&manifest, "a", "content a", 9);
+	add_file(&manifest, "b", "content b", 9);
+	forge_open(forge, filter);
+	attack(forge, &manifest);
+}

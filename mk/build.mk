@@ -59,7 +59,14 @@ $(BUILD)/tests/bench/%: tests/bench/%.c
 	$(say) CC $<
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -MMD -MP $< $(LIBS) -o $@
 
+# tests/real/*.c use the library.
+real_tools := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/real/*.c))
+$(BUILD)/tests/real/%: $(BUILD)/obj/tests/real/%.o $(archives)
+	@mkdir -p $(@D)
+	$(say) LD $@
+	$(Q)$(CC) $(ALL_LDFLAGS) $< -Wl,--start-group $(archives) -Wl,--end-group $(LIBS) -o $@
+
 .PHONY: test-tools
-test-tools: $(test_tools)
+test-tools: $(test_tools) $(real_tools)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -277,6 +277,8 @@ static const char *hint_of(CURLcode code)
 		return "check the host's name and the resolver";
 	case CURLE_COULDNT_CONNECT:
 		return "check host and port, and whether the service runs";
+	case CURLE_SSL_CONNECT_ERROR:
+		return "does that port speak TLS? if not, the URL begins with http://";
 	case CURLE_PEER_FAILED_VERIFICATION:
 	case CURLE_SSL_CACERT_BADFILE:
 	case CURLE_SSL_ISSUER_ERROR:

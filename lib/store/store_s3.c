@@ -11,6 +11,20 @@
 #define ANSWER_MAX 65536
 #define OBJECT_MAX ((uint64_t)1 << 40)
 
+/* A header's value is printable ASCII, and blanks at its ends or in a row do not
+ * survive. What is not that, and '%', travels percent-encoded. */
+static void encode_meta(struct buf *out, const char *value)
+{
+	for (const char *c = value; *c != '\0'; c++) {
+		bool fragile = *c == ' ' && (c == value || c[1] == '\0' || c[1] == ' ');
+
+		if (*c < 0x20 || *c > 0x7e || *c == '%' || fragile)
+			buf_printf(out, "%%%02X", (unsigned)(unsigned char)*c);
+		else
+			buf_putc(out, *c);
+	}
+}
+
 static int s3_put(struct store_driver *driver, const struct store_put_args *args, struct err *err)
 {
 	struct store_s3 *s3 = store_s3_of(driver);
@@ -23,8 +37,7 @@ static int s3_put(struct store_driver *driver, const struct store_put_args *args
 	for (size_t i = 0; i < args->meta_count; i++) {
 		autobuf struct buf value = { 0 };
 
-		/* Header values are ASCII; what is not travels percent-encoded. */
-		http_encode(&value, args->meta[i].value, true);
+		encode_meta(&value, args->meta[i].value);
 		vec_push(&headers,
 			 xasprintf(META_PREFIX "%s: %s", args->meta[i].key, buf_str(&value)));
 	}
@@ -43,6 +56,9 @@ static int s3_put(struct store_driver *driver, const struct store_put_args *args
 	str_vec_free(&headers);
 	if (ret == 0)
 		return err_set(err, ERR_UNAVAILABLE, "HTTP status 404");
+	/* Every object has one: without it, who answered is no object store. */
+	if (ret > 0 && !http_response_header(&response, "etag"))
+		return err_set(err, ERR_DATA, "HTTP status %d, but no ETag", response.status);
 	return ret < 0 ? -1 : 0;
 }
 
@@ -121,6 +137,8 @@ static void s3_close(struct store_driver *driver)
 	free(s3->base);
 	free(s3->spool_dir);
 	free(s3->access_key);
+	if (s3->secret_key)
+		explicit_bzero(s3->secret_key, strlen(s3->secret_key));
 	free(s3->secret_key);
 	free(s3->session_token);
 	free(s3);
@@ -162,6 +180,10 @@ int store_s3_open(const struct store_driver_args *args, struct store_driver **dr
 	s3->url = args->url->s3;
 	args->url->s3 = (struct store_url_s3){ 0 };
 	s3->base = make_base(&s3->url);
+	if (s3->url.aws) {
+		vec_push(&s3->url.log_headers, xstrdup("x-amz-request-id"));
+		vec_push(&s3->url.log_headers, xstrdup("x-amz-id-2"));
+	}
 	if (store_s3_credentials(s3, options->credentials_file, err) < 0) {
 		s3_close(&s3->driver);
 		return -1;

@@ -12,6 +12,7 @@ struct store_s3 {
 	char *spool_dir;
 	char *base; /* "https://host[/bucket]/": where objects are */
 	char *access_key, *secret_key, *session_token;
+	atomic_bool has_bucket; /* a request has shown that the bucket is there */
 	void (*warn)(void *ctx, const char *text);
 	void *warn_ctx;
 };
@@ -33,8 +34,9 @@ struct store_s3_call {
 	uint64_t into_max;
 };
 
-/* Send it. 1: 2xx; 0: 404 of a key; -1 with a message that has S3's code. The answer's
- * headers are in response_r, to be freed by the caller in any case. */
+/* Send it. 1: 2xx; 0: there is no such key, in a bucket that is there; -1 with a
+ * message that has S3's code. The answer's headers are in response_r, to be freed
+ * by the caller in any case. */
 int store_s3_send(struct store_s3 *s3, const struct store_s3_call *call,
 		  struct http_response *response_r, struct err *err);
 

@@ -86,7 +86,11 @@ int store_s3_credentials(struct store_s3 *s3, const char *credentials_file, stru
 		return -1;
 	if (s3->access_key && s3->secret_key)
 		return 0;
-	err_set(err, ERR_CONFIG, "%s: no access key", s3->driver.name);
+	if (s3->url.auth_role)
+		err_set(err, ERR_CONFIG, "%s: no access key, and auth_role is not looked up",
+			s3->driver.name);
+	else
+		err_set(err, ERR_CONFIG, "%s: no access key", s3->driver.name);
 	return err_hint(err, "put KEY:SECRET@ before the host, or set AWS_ACCESS_KEY_ID and "
 			     "AWS_SECRET_ACCESS_KEY");
 }

@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "base/quote.h"
 #include "store/store_s3.h"
 #include "store/store_s3_xml.h"
 
@@ -49,35 +50,62 @@ static int list_page(struct store_s3 *s3, const struct store_list_args *args, st
 		return -1;
 	buf_printf(&prefix, "%s%s", s3->url.prefix, args->prefix);
 	return store_s3_xml_list(spool_memory(answer), (size_t)spool_size(answer), buf_str(&prefix),
-				 strlen(s3->url.prefix), args->fn, args->ctx, page, err);
+				 strlen(s3->url.prefix), page, err);
+}
+
+/* Hand a page's entries on: 1 to stop, 0, or -1. Order over all pages is promised,
+ * and a server that goes round in circles is found out by it. */
+static int pass_on(const struct store_list_args *args, const struct store_s3_page *page,
+		   struct buf *last, struct err *err)
+{
+	for (size_t i = 0; i < page->entries.count; i++) {
+		const struct store_object *entry = &page->entries.items[i];
+		int order = last->len > 0 ? strcmp(buf_str(last), entry->key) : -1;
+
+		if (order > 0 || (order == 0 && !entry->is_prefix))
+			return err_set(err, ERR_DATA,
+				       "the answer makes no sense: %s comes again or too late",
+				       quote_str(entry->key).s);
+		/* Some servers repeat a prefix that two pages have a part in. */
+		if (order == 0)
+			continue;
+		buf_truncate(last, 0);
+		buf_puts(last, entry->key);
+		if (args->fn(args->ctx, entry) != 0)
+			return 1;
+	}
+	return 0;
 }
 
 int store_s3_list(struct store_driver *driver, const struct store_list_args *args, struct err *err)
 {
 	struct store_s3 *s3 = store_s3_of(driver);
 	autospool struct spool *answer = spool_new(NULL, PAGE_BYTES_MAX);
-	autobuf struct buf last_token = { 0 };
-	struct store_s3_page page = { .stopped = false };
+	autobuf struct buf last_token = { 0 }, last_key = { 0 };
+	struct store_s3_page page = { 0 };
 	int ret = 0;
 
-	for (unsigned pages = 0;; pages++) {
+	for (unsigned pages = 0; ret == 0; pages++) {
 		if (args->max_pages > 0 && pages == args->max_pages) {
 			ret = 1;
 			break;
 		}
 		ret = list_page(s3, args, answer, &page, err);
-		if (ret < 0 || page.stopped || page.token.len == 0)
+		if (ret == 0)
+			ret = pass_on(args, &page, &last_key, err);
+		if (ret < 0)
 			break;
-		/* A server that goes round in circles. */
-		if (strcmp(buf_str(&page.token), buf_str(&last_token)) == 0) {
-			ret = err_set(err, ERR_DATA,
-				      "the answer makes no sense: the same token twice");
+		if (ret > 0 || page.token.len == 0) {
+			ret = 0;
 			break;
 		}
+		if (strcmp(buf_str(&page.token), buf_str(&last_token)) == 0)
+			ret = err_set(err, ERR_DATA,
+				      "the answer makes no sense: the same token twice");
 		buf_truncate(&last_token, 0);
 		buf_puts(&last_token, buf_str(&page.token));
 	}
-	buf_free(&page.token);
+	store_s3_page_free(&page);
 	return ret;
 }
 
@@ -106,14 +134,19 @@ static void escape_xml(struct buf *out, const char *text)
 	}
 }
 
-static void note_failed(void *ctx, const char *key, const char *code, const char *message)
+static void note_failed(void *ctx, const char *key, const struct store_s3_error *error)
 {
 	struct batch *batch = ctx;
 	size_t cut = strlen(batch->s3->url.prefix);
 
+	if (strcmp(error->code, "NoSuchKey") == 0)
+		return;
 	if (batch->ret == 0)
-		batch->ret = err_set(batch->err, ERR_UNAVAILABLE, "%s was not deleted: %s: %s", key,
-				     code, message);
+		batch->ret = err_set(batch->err,
+				     strcmp(error->code, "AccessDenied") == 0 ? ERR_NOPERM
+									      : ERR_UNAVAILABLE,
+				     "%s was not deleted: %s: %s", quote_str(key).s, error->code,
+				     error->message);
 	for (size_t i = 0; i < batch->count; i++) {
 		if (strlen(key) >= cut && strcmp(batch->keys[i], key + cut) == 0)
 			batch->deleted[i] = false;

@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "base/quote.h"
 #include "store/store_s3.h"
 #include "store/store_s3_xml.h"
 
@@ -60,7 +61,7 @@ static void add_log_headers(const struct store_s3 *s3, const struct http_respons
 		const char *value = http_response_header(response, name);
 
 		if (value)
-			err_prefix(err, "[%s: %s]", name, value);
+			err_prefix(err, "[%s: %s]", name, quote_str(value).s);
 	}
 }
 
@@ -88,11 +89,9 @@ static const char *hint_of(const char *code, int status)
 
 static enum err_code code_of(int status, const char *code)
 {
-	if (http_retry_status(status))
-		return ERR_UNAVAILABLE;
-	if (status == 401 || status == 403)
-		return strcmp(code, "QuotaExceeded") == 0 ? ERR_CANTCREATE : ERR_NOPERM;
-	return status == 507 ? ERR_CANTCREATE : ERR_UNAVAILABLE;
+	if (status == 507 || strcmp(code, "QuotaExceeded") == 0)
+		return ERR_CANTCREATE;
+	return status == 401 || status == 403 ? ERR_NOPERM : ERR_UNAVAILABLE;
 }
 
 /* The text of an error's body; it may be anything. */
@@ -132,16 +131,17 @@ static int refused(const struct store_s3 *s3, const struct http_response *respon
 static void warn(const struct store_s3 *s3, const struct store_s3_call *call,
 		 const struct http_response *response)
 {
+	static const char *const kinds[] = { "put", "get", "head", "list", "delete" };
 	autofree char *text = NULL;
 
 	if (!s3->warn)
 		return;
 	if (response->tries > 1)
-		text = xasprintf("%s: %s needed %u tries", s3->driver.name,
-				 call->key ? call->key : "the bucket", response->tries);
+		text = xasprintf("%s: %s %s: %u tries", s3->driver.name, kinds[call->kind],
+				 quote_str(call->key ? call->key : "").s, response->tries);
 	else if (s3->url.slow_warn_ms > 0 && response->duration_ms >= s3->url.slow_warn_ms)
-		text = xasprintf("%s: %s took %lld ms", s3->driver.name,
-				 call->key ? call->key : "the bucket",
+		text = xasprintf("%s: %s %s: slow, %lld ms", s3->driver.name, kinds[call->kind],
+				 quote_str(call->key ? call->key : "").s,
 				 (long long)response->duration_ms);
 	if (text)
 		s3->warn(s3->warn_ctx, text);
@@ -166,7 +166,7 @@ static int check_success(const struct store_s3_call *call, struct err *err)
 {
 	struct store_s3_error error;
 
-	if (call->kind != STORE_PUT && call->kind != STORE_DELETE)
+	if (call->kind == STORE_GET || call->kind == STORE_HEAD)
 		return 1;
 	read_error(call->into, &error);
 	if (error.code[0] == '\0')
@@ -176,8 +176,8 @@ static int check_success(const struct store_s3_call *call, struct err *err)
 	return err_again(err);
 }
 
-int store_s3_send(struct store_s3 *s3, const struct store_s3_call *call,
-		  struct http_response *response_r, struct err *err)
+static int perform(struct store_s3 *s3, const struct store_s3_call *call,
+		   struct http_response *response_r, struct err *err)
 {
 	struct http_retry_policy retry = {
 		.max_retries = call->limits->max_retries,
@@ -200,7 +200,6 @@ int store_s3_send(struct store_s3 *s3, const struct store_s3_call *call,
 	};
 	int ret;
 
-	*response_r = (struct http_response){ 0 };
 	make_url(s3, call, &url);
 	request.url = buf_str(&url);
 	ret = make_headers(s3, call, &headers, err);
@@ -210,16 +209,54 @@ int store_s3_send(struct store_s3 *s3, const struct store_s3_call *call,
 		warn(s3, call, response_r);
 	}
 	str_vec_free(&headers);
-	if (ret < 0)
-		return -1;
-	if (response_r->status >= 200 && response_r->status <= 299)
-		return check_success(call, err);
-	if (response_r->status == 404 && call->key) {
-		struct store_s3_error error;
+	return ret;
+}
 
-		read_error(call->into, &error);
-		if (strcmp(error.code, "NoSuchBucket") != 0)
-			return 0;
+/* "Not there" says nothing while the bucket may be missing as a whole, and the
+ * answer to a HEAD has no room to tell which of them is. 0 it is there, -1. */
+static int check_bucket(struct store_s3 *s3, struct err *err)
+{
+	struct store_s3_call call = {
+		.kind = STORE_HEAD,
+		.method = HTTP_HEAD,
+		.limits = &s3->url.read,
+	};
+	autoresponse struct http_response response = { 0 };
+
+	if (atomic_load(&s3->has_bucket))
+		return 0;
+	return store_s3_send(s3, &call, &response, err) < 0 ? -1 : 0;
+}
+
+/* 404 of a key: 0 when there is no such object, -1 when it means something else. */
+static int missing(struct store_s3 *s3, const struct store_s3_call *call,
+		   const struct http_response *response, struct err *err)
+{
+	struct store_s3_error error;
+
+	read_error(call->into, &error);
+	if (strcmp(error.code, "NoSuchKey") == 0)
+		return 0;
+	if (error.code[0] != '\0')
+		return refused(s3, response, call->into, err);
+	return check_bucket(s3, err);
+}
+
+int store_s3_send(struct store_s3 *s3, const struct store_s3_call *call,
+		  struct http_response *response_r, struct err *err)
+{
+	*response_r = (struct http_response){ 0 };
+	if (perform(s3, call, response_r, err) < 0)
+		return -1;
+	if (response_r->status >= 200 && response_r->status <= 299) {
+		atomic_store(&s3->has_bucket, true);
+		return check_success(call, err);
+	}
+	if (response_r->status == 404 && call->key)
+		return missing(s3, call, response_r, err);
+	if (response_r->status == 404 && call->method == HTTP_HEAD) {
+		err_set(err, ERR_UNAVAILABLE, "HTTP status 404, NoSuchBucket");
+		return err_hint(err, "make the bucket, or correct bucket= in the URL");
 	}
 	return refused(s3, response_r, call->into, err);
 }

@@ -7,6 +7,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/mem.h"
+#include "base/quote.h"
+#include "base/utf8.h"
 #include "http/http.h"
 
 #define DEPTH_MAX 8
@@ -24,18 +27,16 @@ struct xml {
 	struct buf text;
 	struct err *err;
 	bool failed;
+	struct buf key;
 	/* of a listing */
 	const char *prefix;
-	size_t cut;
-	store_list_fn *list_fn;
-	void *ctx;
-	struct store_s3_page *page;
-	struct buf key, size, modified;
-	bool has_truncated, truncated;
+	struct store_s3_page *page; /* keys as they came until the end */
+	struct buf size, modified, echo;
+	bool has_truncated, truncated, is_encoded;
 	/* of a batched delete */
 	store_s3_failed_fn *failed_fn;
-	struct buf code, message;
-	/* of an error */
+	void *ctx;
+	/* of an error, or of one in a batched delete */
 	struct store_s3_error *error;
 };
 
@@ -79,8 +80,8 @@ static void XMLCALL on_start(void *ctx, const XML_Char *name, const XML_Char **a
 		buf_truncate(&xml->key, 0);
 		buf_truncate(&xml->size, 0);
 		buf_truncate(&xml->modified, 0);
-		buf_truncate(&xml->code, 0);
-		buf_truncate(&xml->message, 0);
+		if (xml->kind == KIND_DELETED)
+			*xml->error = (struct store_s3_error){ .code = "" };
 	}
 	buf_truncate(&xml->text, 0);
 }
@@ -118,38 +119,26 @@ static int64_t parse_time(const char *text)
 	return strptime(text, "%Y-%m-%dT%H:%M:%S", &tm) ? (int64_t)timegm(&tm) : 0;
 }
 
-/* A key or prefix is complete: decode, check, hand over. */
+/* A key or prefix is complete. */
 static void end_entry(struct xml *xml, bool is_prefix)
 {
-	autobuf struct buf key = { 0 };
-	struct store_object object = { .is_prefix = is_prefix };
+	struct store_object entry = { .is_prefix = is_prefix };
 	char *end;
 
-	if (xml->page->stopped)
-		return;
-	/* In this encoding a plus sign is a blank, as in forms. */
-	for (size_t i = 0; i < xml->key.len; i++) {
-		if (xml->key.data[i] == '+')
-			xml->key.data[i] = ' ';
-	}
-	if (xml->key.len == 0 || http_decode(&key, xml->key.data, xml->key.len) < 0) {
-		fail(xml, "an entry has no readable key");
-		return;
-	}
-	if (strncmp(buf_str(&key), xml->prefix, strlen(xml->prefix)) != 0) {
-		fail(xml, "it lists a key that was not asked for");
+	if (xml->key.len == 0) {
+		fail(xml, "an entry has no key");
 		return;
 	}
 	if (!is_prefix) {
-		object.size_bytes = strtoull(buf_str(&xml->size), &end, 10);
+		entry.size_bytes = strtoull(buf_str(&xml->size), &end, 10);
 		if (xml->size.len == 0 || *end != '\0' || xml->size.data[0] == '-') {
 			fail(xml, "an object has no size");
 			return;
 		}
-		object.modified = parse_time(buf_str(&xml->modified));
+		entry.modified = parse_time(buf_str(&xml->modified));
 	}
-	object.key = key.data + xml->cut;
-	xml->page->stopped = xml->list_fn(xml->ctx, &object) != 0;
+	entry.key = xstrdup(buf_str(&xml->key));
+	vec_push(&xml->page->entries, entry);
 }
 
 static void end_in_list(struct xml *xml)
@@ -168,6 +157,10 @@ static void end_in_list(struct xml *xml)
 		end_entry(xml, true);
 	else if (at(xml, NULL, "NextContinuationToken"))
 		keep(&xml->page->token, &xml->text);
+	else if (at(xml, NULL, "Prefix"))
+		keep(&xml->echo, &xml->text);
+	else if (at(xml, NULL, "EncodingType"))
+		xml->is_encoded = strcmp(text, "url") == 0;
 	else if (at(xml, NULL, "IsTruncated")) {
 		xml->has_truncated = true;
 		xml->truncated = strcmp(text, "true") == 0;
@@ -176,26 +169,42 @@ static void end_in_list(struct xml *xml)
 	}
 }
 
+/* Text of a stranger, cut and cleaned for one line of a message. */
+static void clean(char *out, size_t size, const struct buf *text)
+{
+	size_t used = 0;
+
+	for (size_t i = 0; i < text->len;) {
+		size_t len = utf8_char_len(text->data + i, text->len - i);
+		bool plain = len > 0 && !utf8_is_control(text->data + i, len);
+
+		if (used + (plain ? len : 1) >= size)
+			break;
+		memcpy(out + used, plain ? text->data + i : " ", plain ? len : 1);
+		used += plain ? len : 1;
+		i += len > 0 ? len : 1;
+	}
+	out[used] = '\0';
+}
+
 static void end_in_deleted(struct xml *xml)
 {
 	if (at(xml, "Error", "Key"))
 		keep(&xml->key, &xml->text);
 	else if (at(xml, "Error", "Code"))
-		keep(&xml->code, &xml->text);
+		clean(xml->error->code, sizeof xml->error->code, &xml->text);
 	else if (at(xml, "Error", "Message"))
-		keep(&xml->message, &xml->text);
+		clean(xml->error->message, sizeof xml->error->message, &xml->text);
 	else if (at(xml, NULL, "Error"))
-		xml->failed_fn(xml->ctx, buf_str(&xml->key), buf_str(&xml->code),
-			       buf_str(&xml->message));
+		xml->failed_fn(xml->ctx, buf_str(&xml->key), xml->error);
 }
 
 static void end_in_error(struct xml *xml)
 {
 	if (at(xml, NULL, "Code"))
-		snprintf(xml->error->code, sizeof xml->error->code, "%s", buf_str(&xml->text));
+		clean(xml->error->code, sizeof xml->error->code, &xml->text);
 	else if (at(xml, NULL, "Message"))
-		snprintf(xml->error->message, sizeof xml->error->message, "%s",
-			 buf_str(&xml->text));
+		clean(xml->error->message, sizeof xml->error->message, &xml->text);
 }
 
 static void XMLCALL on_end(void *ctx, const XML_Char *name)
@@ -220,8 +229,7 @@ static void free_xml(struct xml *xml)
 	buf_free(&xml->key);
 	buf_free(&xml->size);
 	buf_free(&xml->modified);
-	buf_free(&xml->code);
-	buf_free(&xml->message);
+	buf_free(&xml->echo);
 }
 
 static int parse(struct xml *xml, const char *body, size_t len)
@@ -251,29 +259,41 @@ void store_s3_xml_error(const char *body, size_t len, struct store_s3_error *err
 	free_xml(&xml);
 }
 
-int store_s3_xml_list(const char *body, size_t len, const char *key_prefix, size_t cut,
-		      store_list_fn *fn, void *ctx, struct store_s3_page *page_r, struct err *err)
+/* What was asked for must be what was answered. */
+static int check_page(const struct xml *xml, const struct store_s3_page *page, struct err *err)
 {
-	struct xml xml = {
-		.kind = KIND_LIST,
-		.err = err,
-		.prefix = key_prefix,
-		.cut = cut,
-		.list_fn = fn,
-		.ctx = ctx,
-		.page = page_r,
-	};
+	autobuf struct buf echo = { 0 };
+
+	if (!xml->has_truncated)
+		return err_set(err, ERR_DATA, "the answer makes no sense: it lacks IsTruncated");
+	if (xml->truncated && page->token.len == 0)
+		return err_set(err, ERR_DATA,
+			       "the answer makes no sense: cut, but without a token to go on");
+	/* Not every server encodes what it repeats. */
+	if (xml->echo.len > 0 && strcmp(buf_str(&xml->echo), xml->prefix) != 0 &&
+	    (store_s3_page_decode(buf_str(&xml->echo), xml->is_encoded, &echo) < 0 ||
+	     strcmp(buf_str(&echo), xml->prefix) != 0))
+		return err_set(err, ERR_DATA,
+			       "the answer makes no sense: it is for another prefix, %s",
+			       quote_str(buf_str(&xml->echo)).s);
+	return 0;
+}
+
+int store_s3_xml_list(const char *body, size_t len, const char *prefix, size_t cut,
+		      struct store_s3_page *page, struct err *err)
+{
+	struct xml xml = { .kind = KIND_LIST, .err = err, .prefix = prefix, .page = page };
 	int ret;
 
-	buf_truncate(&page_r->token, 0);
+	store_s3_page_reset(page);
 	ret = parse(&xml, body, len);
-	if (ret == 0 && !xml.has_truncated)
-		ret = err_set(err, ERR_DATA, "the answer makes no sense: it lacks IsTruncated");
-	else if (ret == 0 && xml.truncated && page_r->token.len == 0)
-		ret = err_set(err, ERR_DATA,
-			      "the answer makes no sense: cut, but without a token to go on");
-	else if (ret == 0 && !xml.truncated)
-		buf_truncate(&page_r->token, 0);
+	if (ret == 0)
+		ret = check_page(&xml, page, err);
+	if (ret == 0)
+		ret = store_s3_page_finish(
+			page, &(struct store_s3_page_rules){ prefix, cut, xml.is_encoded }, err);
+	if (ret == 0 && !xml.truncated)
+		buf_truncate(&page->token, 0);
 	free_xml(&xml);
 	return ret;
 }
@@ -281,7 +301,14 @@ int store_s3_xml_list(const char *body, size_t len, const char *key_prefix, size
 int store_s3_xml_deleted(const char *body, size_t len, store_s3_failed_fn *fn, void *ctx,
 			 struct err *err)
 {
-	struct xml xml = { .kind = KIND_DELETED, .err = err, .failed_fn = fn, .ctx = ctx };
+	struct store_s3_error error;
+	struct xml xml = {
+		.kind = KIND_DELETED,
+		.err = err,
+		.failed_fn = fn,
+		.ctx = ctx,
+		.error = &error,
+	};
 	int ret = parse(&xml, body, len);
 
 	free_xml(&xml);

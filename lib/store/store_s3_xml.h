@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/vec.h"
 #include "store/store.h"
 
 /* <Error><Code/><Message/></Error>, cleaned for one line of a message. "" where
@@ -22,17 +23,34 @@ struct store_s3_error {
 void store_s3_xml_error(const char *body, size_t len, struct store_s3_error *error_r);
 
 struct store_s3_page {
+	VEC(store_s3_entry_vec, struct store_object) entries; /* in byte order */
 	struct buf token; /* of the next page; empty: this was the last */
-	bool stopped;     /* by the callback */
+};
+void store_s3_page_reset(struct store_s3_page *page); /* no entries; the memory stays */
+void store_s3_page_free(struct store_s3_page *page);
+
+struct store_s3_page_rules {
+	const char *prefix; /* every key begins with it */
+	size_t cut;         /* so much of a key is not the caller's */
+	bool is_encoded;    /* the keys came in encoding-type=url */
 };
 
-/* One page of ListObjectsV2 with encoding-type=url. Every key has to begin with
- * `key_prefix`, which is asked for in the answer too and cut off before `fn`. */
-int store_s3_xml_list(const char *body, size_t len, const char *key_prefix, size_t cut,
-		      store_list_fn *fn, void *ctx, struct store_s3_page *page_r, struct err *err);
+/* Entries with keys as they came: decode, check, cut and sort them. 0 or -1. */
+int store_s3_page_finish(struct store_s3_page *page, const struct store_s3_page_rules *rules,
+			 struct err *err);
 
-/* The answer to POST ?delete with Quiet: what could not be deleted. `fn` gets key
- * and code of each. -1 when it is no such answer. */
-typedef void store_s3_failed_fn(void *ctx, const char *key, const char *code, const char *message);
+/* Append the decoded text; -1 for a broken escape. */
+int store_s3_page_decode(const char *text, bool is_encoded, struct buf *out);
+
+/* One page of ListObjectsV2 with encoding-type=url; what the page held before is
+ * dropped. Every key must begin with `prefix`; its first `cut` bytes are left
+ * out, and what remains must be a valid key. Objects that only mark a folder (of
+ * no size, their name ending in a slash) are passed over: no key of ours is one. */
+int store_s3_xml_list(const char *body, size_t len, const char *prefix, size_t cut,
+		      struct store_s3_page *page, struct err *err);
+
+/* The answer to POST ?delete with Quiet: what could not be deleted. -1 when it is
+ * no such answer. */
+typedef void store_s3_failed_fn(void *ctx, const char *key, const struct store_s3_error *error);
 int store_s3_xml_deleted(const char *body, size_t len, store_s3_failed_fn *fn, void *ctx,
 			 struct err *err);

@@ -146,6 +146,7 @@ static int check_units(struct clean *clean)
 static int check_moved(const struct trash *trash, const struct unit_rules *rules,
 		       const struct home *before, struct err *err)
 {
+	unsigned char was_print[HASH_CONTENT_SIZE], is_print[HASH_CONTENT_SIZE];
 	autohome struct home now = { 0 };
 	autofd int fd = fsx_opendir(trash->fd, TREE);
 	int in_use;
@@ -157,7 +158,9 @@ static int check_moved(const struct trash *trash, const struct unit_rules *rules
 	in_use = session_home_in_use(fd, &now, err);
 	if (in_use < 0)
 		return -1;
-	if (in_use > 0 || memcmp(now.fingerprint, before->fingerprint, sizeof now.fingerprint) != 0)
+	unit_fingerprint(before, was_print);
+	unit_fingerprint(&now, is_print);
+	if (in_use > 0 || memcmp(was_print, is_print, sizeof is_print) != 0)
 		return err_set(err, ERR_BUSY, "somebody began to use it just now");
 	return 0;
 }
@@ -212,7 +215,7 @@ static int forget_folder(struct clean *clean, const char *path)
 	if (kept == state.folders.count)
 		return 0;
 	state.folders.count = kept;
-	if (state_write(clean->homefd, &state, &clean->result->err) < 0)
+	if (state_write(clean->homefd, &state, NULL, &clean->result->err) < 0)
 		return stop_of_err(clean);
 	return 0;
 }

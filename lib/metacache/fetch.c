@@ -186,7 +186,7 @@ static int unpack_new(const struct metacache *mc, const struct spool *spool, int
 		for (size_t i = 0; i < fetched->manifest.gone.count; i++)
 			vec_push(&fetched->state.gone, xstrdup(fetched->manifest.gone.items[i]));
 	}
-	return state_write(dirfd, &fetched->state, err) < 0 ? -1 : 1;
+	return state_write(dirfd, &fetched->state, NULL, err) < 0 ? -1 : 1;
 }
 
 int fetch_unit(const struct metacache *mc, const struct metacache_home *home,

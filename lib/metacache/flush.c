@@ -32,11 +32,17 @@ struct flush {
 	struct state root_state; /* as it was; empty when there is none */
 	struct str_vec folders;  /* paths that are here */
 	struct str_vec gone;     /* ids of folders that are not here any more */
-	struct str_vec reborn;   /* ids that were gone, and are here again */
+	struct flush_unit *jobs; /* one a unit of `scanned`; without a unit: not selected */
+	struct remote_unit_vec listed;
+	struct str_vec reborn; /* ids that were gone, and are here again */
 };
 
 static void flush_deinit(struct flush *flush)
 {
+	for (size_t i = 0; flush->jobs && i < flush->scanned.units.count; i++)
+		flush_unit_free(&flush->jobs[i]);
+	free(flush->jobs);
+	remote_units_free(&flush->listed);
 	cleanup_fd(&flush->homefd);
 	unit_home_free(&flush->scanned);
 	state_free(&flush->root_state);
@@ -90,7 +96,7 @@ static void add_outcome(struct flush_result *result, const struct flush_unit *jo
 	}
 }
 
-static void prepare_job(struct flush *flush, const struct unit *unit, struct flush_unit *job)
+static void prepare_job(struct flush *flush, struct unit *unit, struct flush_unit *job)
 {
 	*job = (struct flush_unit){
 		.mc = flush->mc,
@@ -107,58 +113,55 @@ static void prepare_job(struct flush *flush, const struct unit *unit, struct flu
 	}
 }
 
-/* Look at every selected unit, the root unit last; those that have to be uploaded are
- * left in `jobs`, and counted. */
-static size_t look_at_units(struct flush *flush, struct flush_unit *jobs,
-			    struct flush_result *result)
+/* Look at every selected unit; how many have to be uploaded. */
+static size_t look_at_units(struct flush *flush)
 {
-	size_t changed = 0;
+	size_t count = 0;
 
-	for (size_t i = flush->scanned.units.count; i-- > 0;) {
-		const struct unit *unit = &flush->scanned.units.items[i];
-		struct flush_unit *job = &jobs[changed];
+	flush->jobs = xcalloc(flush->scanned.units.count, sizeof *flush->jobs);
+	for (size_t i = 0; i < flush->scanned.units.count; i++) {
+		struct unit *unit = &flush->scanned.units.items[i];
 
+		flush->jobs[i].unitfd = -1;
 		if (unit->priority < flush->options->priority_min)
 			continue;
-		prepare_job(flush, unit, job);
-		if (flush_unit_look(job)) {
-			changed++;
-			continue;
-		}
-		add_outcome(result, job);
-		flush_unit_free(job);
+		prepare_job(flush, unit, &flush->jobs[i]);
+		flush_unit_look(&flush->jobs[i]);
+		count += flush->jobs[i].changed;
 	}
-	return changed;
+	return count;
 }
 
 /* Several units of a user are listed by one request, where a page holds them all. */
-static int list_for(const struct flush *flush, struct flush_unit *jobs, size_t count,
-		    struct remote_unit_vec *listed, struct err *err)
+static int list_for(struct flush *flush, struct err *err)
 {
 	static const struct remote_unit none;
-	int ret;
+	int ret = remote_list_at_once(flush->mc->store, flush->home->prefix, &flush->listed, err);
 
-	if (count < 2)
-		return 0;
-	ret = remote_list_at_once(flush->mc->store, flush->home->prefix, listed, err);
-	for (size_t i = 0; ret > 0 && i < count; i++) {
-		jobs[i].listed = remote_find(listed, jobs[i].unit->id);
-		if (!jobs[i].listed)
-			jobs[i].listed = &none;
+	for (size_t i = 0; ret > 0 && i < flush->scanned.units.count; i++) {
+		struct flush_unit *job = &flush->jobs[i];
+
+		if (!job->changed)
+			continue;
+		job->listed = remote_find(&flush->listed, job->unit->id);
+		if (!job->listed)
+			job->listed = &none;
 	}
 	return ret;
 }
 
-/* The root unit goes last: it says which folders there are, and a folder that
- * it names should be in storage by then. */
-static void upload_units(struct workers *pool, struct flush_unit *jobs, size_t count)
+/* The root unit, which sorts first, goes last: it says which folders there are,
+ * and a folder that it names should be in storage by then. */
+static void upload_units(struct flush *flush, struct workers *pool)
 {
 	autogroup struct workers_group *group = workers_group_new(pool);
 
-	for (size_t i = 0; i < count; i++) {
-		if (jobs[i].unit->kind == UNIT_ROOT)
+	for (size_t i = flush->scanned.units.count; i-- > 0;) {
+		if (!flush->jobs[i].changed)
+			continue;
+		if (flush->jobs[i].unit->kind == UNIT_ROOT)
 			workers_wait(group);
-		workers_submit(group, run_unit, &jobs[i]);
+		workers_submit(group, run_unit, &flush->jobs[i]);
 	}
 	workers_wait(group);
 }
@@ -166,21 +169,40 @@ static void upload_units(struct workers *pool, struct flush_unit *jobs, size_t c
 static int flush_units(struct flush *flush, struct workers *pool, struct flush_result *result,
 		       struct err *err)
 {
-	struct flush_unit *jobs = xcalloc(flush->scanned.units.count, sizeof *jobs);
-	struct remote_unit_vec listed = { 0 };
-	size_t count = look_at_units(flush, jobs, result);
-	int ret = list_for(flush, jobs, count, &listed, err);
+	size_t count = look_at_units(flush);
 
-	if (ret >= 0)
-		upload_units(pool, jobs, count);
-	for (size_t i = 0; i < count; i++) {
-		if (ret >= 0)
-			add_outcome(result, &jobs[i]);
-		flush_unit_free(&jobs[i]);
+	if (count > 1 && list_for(flush, err) < 0)
+		return -1;
+	if (count > 0)
+		upload_units(flush, pool);
+	for (size_t i = 0; i < flush->scanned.units.count; i++) {
+		if (flush->jobs[i].unit)
+			add_outcome(result, &flush->jobs[i]);
 	}
-	remote_units_free(&listed);
-	free(jobs);
-	return ret < 0 ? -1 : 0;
+	return 0;
+}
+
+/* After a flush in which everything went well all is known; else look again. */
+static int record(const struct flush *flush, struct err *err)
+{
+	size_t count = flush->scanned.units.count;
+	const struct state **states = xcalloc(count, sizeof *states);
+	bool all_known = true;
+	int ret;
+
+	for (size_t i = 0; i < count; i++) {
+		const struct flush_unit *job = &flush->jobs[i];
+
+		all_known &= job->unit && job->known && job->err.code == ERR_NONE;
+		states[i] = &job->state;
+	}
+	if (all_known)
+		ret = metacache_record_scanned(flush->mc, flush->home, &flush->scanned, states,
+					       err);
+	else
+		ret = metacache_record(flush->mc, flush->home, flush->homefd, err);
+	free(states);
+	return ret;
 }
 
 static int open_and_scan(struct flush *flush, struct err *err)
@@ -231,7 +253,7 @@ int flush_user(const struct metacache *mc, const struct metacache_home *home,
 	if (!options->dry_run) {
 		struct err failed = { 0 };
 
-		if (metacache_record(mc, home, flush.homefd, &failed) < 0)
+		if (record(&flush, &failed) < 0)
 			metacache_warn(mc, "metacache_registry_failed", home->user, &failed);
 	}
 	result_r->duration_ms = clock_mono_ms() - started_ms;

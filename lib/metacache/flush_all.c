@@ -44,21 +44,21 @@ struct producer {
 	struct batch *batch;
 };
 
-/* A settled tree is known by its fingerprint: no file is opened for it. */
-static int is_settled(const struct metacache *mc, const struct candidate *candidate, int homefd,
-		      struct err *err)
+/* A settled tree is known by its fingerprint: no file is opened for it. Whatever
+ * goes wrong here goes wrong again, and is reported, in flush_user(). */
+static bool is_settled(const struct metacache *mc, const struct candidate *candidate)
 {
+	unsigned char was[HASH_CONTENT_SIZE], is[HASH_CONTENT_SIZE];
 	autohome struct home scanned = { 0 };
-	int ret;
+	autofd int homefd = -1;
 
-	if (unit_scan(homefd, &mc->rules, &scanned, err) < 0)
-		return -1;
-	if (scanned.units.count == 0)
-		return 1;
-	if (!mc->registry)
-		return 0;
-	ret = registry_is_settled(mc->registry, candidate->user, scanned.fingerprint, NULL);
-	return ret > 0;
+	if (!mc->registry || registry_settled(mc->registry, candidate->user, was, NULL) <= 0)
+		return false;
+	homefd = fsx_opendir(candidate->root->fd, candidate->path);
+	if (homefd < 0 || unit_scan(homefd, &mc->rules, &scanned, NULL) < 0)
+		return false;
+	unit_fingerprint(&scanned, is);
+	return memcmp(was, is, sizeof is) == 0;
 }
 
 static void add_result(struct all *all, const struct flush_result *result)
@@ -96,13 +96,8 @@ static void look_at(struct all *all, const struct candidate *candidate)
 {
 	autohomeref struct metacache_home home = { 0 };
 	struct err err = { 0 };
-	autofd int homefd = fsx_opendir(candidate->root->fd, candidate->path);
-	int settled;
 
-	if (homefd < 0)
-		return; /* gone meanwhile; anything else shows in flush_user() */
-	settled = is_settled(all->mc, candidate, homefd, &err);
-	if (settled > 0)
+	if (is_settled(all->mc, candidate))
 		return;
 	if (metacache_find(all->mc, candidate->user, &home, &err) > 0)
 		flush_one(all, &home);

@@ -63,7 +63,7 @@ static int write_state(struct flush_unit *job, struct err *err)
 	free(state->boot);
 	state->host = xstrdup(job->mc->host);
 	state->boot = xstrdup(job->mc->boot);
-	return state_write(job->unitfd, state, err);
+	return state_write(job->unitfd, state, &job->unit->state_stat, err);
 }
 
 static bool same_names(const struct str_vec *a, const struct str_vec *b)
@@ -199,6 +199,8 @@ static int note_upload(struct flush_unit *job, const char *name, const struct sn
 	bundle_name_unique(state->next);
 	state->uploaded_ns = clock_now_ns();
 	state_set_files(state, &snapshot->files);
+	unit_set_files(job->unit, &snapshot->files);
+	job->unit->has_state = true;
 	if (job->folders) {
 		copy_names(&state->folders, job->folders);
 		copy_names(&state->gone, job->gone);
@@ -224,6 +226,7 @@ static int upload(struct flush_unit *job, const struct snapshot *snapshot,
 		ret = note_upload(job, buf_str(&name), snapshot, &superseded, &job->err);
 	if (ret == 0) {
 		job->outcome = FLUSH_UPLOADED;
+		job->known = true;
 		job->bytes = spool_size(spool);
 		tidy_add(job->tidy, job->home, job->unit->path, job->unit->id, &superseded);
 		log_info(job->mc->log, "metacache_upload_finished",
@@ -268,14 +271,14 @@ void flush_unit_upload(struct flush_unit *job)
 		upload_changed(job, &listed);
 }
 
-bool flush_unit_look(struct flush_unit *job)
+void flush_unit_look(struct flush_unit *job)
 {
 	job->outcome = FLUSH_UNCHANGED;
 	job->unitfd = fsx_opendir(job->homefd, job->unit->path);
 	if (job->unitfd < 0) {
 		err_sys(&job->err, errno, "open directory");
 		fail(job);
-		return false;
+		return;
 	}
 	load_state(job);
 	if (job->state.installing) {
@@ -283,14 +286,12 @@ bool flush_unit_look(struct flush_unit *job)
 		err_set(&job->err, ERR_BUSY, "a refresh was cut short");
 		err_hint(&job->err, "metacache-refresh finishes it");
 		fail(job);
-		return false;
+		return;
 	}
-	if (!job->known || !is_unchanged(job))
-		return true;
-	if (!job->options->dry_run)
+	job->changed = !job->known || !is_unchanged(job);
+	if (!job->changed && !job->options->dry_run)
 		tidy_add(job->tidy, job->home, job->unit->path, job->unit->id,
 			 &job->state.superseded);
-	return false;
 }
 
 void flush_unit_free(struct flush_unit *job)

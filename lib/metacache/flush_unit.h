@@ -10,7 +10,7 @@ struct flush_unit {
 	const struct metacache *mc;
 	const struct metacache_home *home;
 	int homefd;
-	const struct unit *unit; /* as scanned under the user's lock */
+	struct unit *unit; /* as scanned under the user's lock; updated by an upload */
 	const struct flush_options *options;
 	struct tidy *tidy;
 	/* It was deleted when the root indexes were last uploaded and is here again: what storage
@@ -29,13 +29,14 @@ struct flush_unit {
 	/* Between the two steps. */
 	int unitfd;
 	struct state state;
-	bool known; /* there was a readable .state */
+	bool changed;
+	bool known; /* there is a readable .state, and it says what `state` says */
 	bool named; /* state.next is on disk, or would be the same again */
 };
 
-/* Look at the unit, without asking storage. true: it has to be uploaded; false:
- * there is nothing to upload, and the outcome stands. */
-bool flush_unit_look(struct flush_unit *job);
+/* Look at the unit, without asking storage: either it is `changed` and has to be
+ * uploaded, or the outcome stands. */
+void flush_unit_look(struct flush_unit *job);
 
 /* Upload it; sets the outcome. */
 void flush_unit_upload(struct flush_unit *job);

@@ -83,7 +83,7 @@ static int write_mark(int dirfd, const struct state *state, struct err *err)
 	struct state mark = *state;
 
 	mark.installing = state->base;
-	return state_write(dirfd, &mark, err);
+	return state_write(dirfd, &mark, NULL, err);
 }
 
 static int install_files(int from_fd, int to_fd, const struct state *state,
@@ -97,7 +97,7 @@ static int install_files(int from_fd, int to_fd, const struct state *state,
 	    move_files(from_fd, to_fd, &state->files, err) < 0 ||
 	    remove_others(to_fd, &old.files, &state->files, err) < 0)
 		return -1;
-	return state_write(to_fd, state, err);
+	return state_write(to_fd, state, NULL, err);
 }
 
 /* 1 a directory with none in it, 0 with some, -1. */

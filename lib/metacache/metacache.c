@@ -249,49 +249,71 @@ static void add_unit(struct registry_user *row, const struct unit *unit, const s
 
 /* Adds one unit to the row; whether it is settled. A state that can't be read
  * counts as changes that matter: unknown means keep. */
-static bool record_unit(int homefd, const struct unit *unit, struct registry_user *row,
-			struct buf *service)
+static bool record_unit(const struct unit *unit, const struct state *state,
+			struct registry_user *row)
 {
-	autostate struct state state = { 0 };
-	autofd int unitfd = fsx_opendir(homefd, unit->path);
-	bool known = unitfd >= 0 && unit->has_state && state_read(unitfd, &state, NULL) > 0;
-
-	add_unit(row, unit, known ? &state : NULL);
-	if (!known || !state_matches(&state, &unit->files))
+	add_unit(row, unit, state);
+	if (!state || !state_matches(state, &unit->files))
 		row->changes = CHANGES_IMPORTANT;
-	if (known && unit->kind == UNIT_ROOT)
-		buf_puts(service, state.last_service);
-	return known && state_settled(&state, &unit->files);
+	if (state && unit->kind == UNIT_ROOT)
+		row->last_service = state->last_service;
+	return state && state_settled(state, &unit->files);
 }
 
-int metacache_record(const struct metacache *mc, const struct metacache_home *home, int homefd,
-		     struct err *err)
+int metacache_record_scanned(const struct metacache *mc, const struct metacache_home *home,
+			     const struct home *scanned, const struct state *const *states,
+			     struct err *err)
 {
-	autohome struct home scanned = { 0 };
-	autobuf struct buf service = { 0 };
 	struct registry_user row = {
 		.username = home->user,
 		.root = home->root->path,
 		.dev_major = major(home->root->device),
 		.dev_minor = minor(home->root->device),
 		.upload_within_s = mc->settings->metacache_upload_interval_ms / 1000,
+		.last_service = "",
 	};
 	bool settled = true;
 
 	if (!mc->registry)
 		return 0;
-	if (unit_scan(homefd, &mc->rules, &scanned, err) < 0)
-		return -1;
-	for (size_t i = 0; i < scanned.units.count; i++)
-		settled &= record_unit(homefd, &scanned.units.items[i], &row, &service);
-	row.last_service = buf_str(&service);
+	if (scanned->units.count == 0)
+		return registry_remove(mc->registry, home->user, err) < 0 ? -1 : 0;
+	for (size_t i = 0; i < scanned->units.count; i++)
+		settled &= record_unit(&scanned->units.items[i], states[i], &row);
 	for (int i = 0; i < UNIT_PRIORITIES; i++) {
 		if (row.last_access[i] > row.cleanup_weight)
 			row.cleanup_weight = row.last_access[i];
 	}
 	if (settled)
-		memcpy(row.settled, scanned.fingerprint, sizeof row.settled);
-	if (scanned.units.count == 0)
-		return registry_remove(mc->registry, home->user, err) < 0 ? -1 : 0;
+		unit_fingerprint(scanned, row.settled);
 	return registry_put(mc->registry, &row, err);
+}
+
+int metacache_record(const struct metacache *mc, const struct metacache_home *home, int homefd,
+		     struct err *err)
+{
+	autohome struct home scanned = { 0 };
+	struct state *read;
+	const struct state **states;
+	int ret;
+
+	if (!mc->registry)
+		return 0;
+	if (unit_scan(homefd, &mc->rules, &scanned, err) < 0)
+		return -1;
+	read = xcalloc(scanned.units.count, sizeof *read);
+	states = xcalloc(scanned.units.count, sizeof *states);
+	for (size_t i = 0; i < scanned.units.count; i++) {
+		const struct unit *unit = &scanned.units.items[i];
+		autofd int unitfd = fsx_opendir(homefd, unit->path);
+
+		if (unitfd >= 0 && unit->has_state && state_read(unitfd, &read[i], NULL) > 0)
+			states[i] = &read[i];
+	}
+	ret = metacache_record_scanned(mc, home, &scanned, states, err);
+	for (size_t i = 0; i < scanned.units.count; i++)
+		state_free(&read[i]);
+	free(read);
+	free(states);
+	return ret;
 }

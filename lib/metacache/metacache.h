@@ -89,6 +89,13 @@ int metacache_walk(const struct metacache *mc, metacache_home_fn *fn, void *ctx,
 int metacache_record(const struct metacache *mc, const struct metacache_home *home, int homefd,
 		     struct err *err);
 
+/* The same for who just looked: `states` has the .state of each unit of `scanned`,
+ * NULL where there is none that can be read. */
+struct state;
+int metacache_record_scanned(const struct metacache *mc, const struct metacache_home *home,
+			     const struct home *scanned, const struct state *const *states,
+			     struct err *err);
+
 /* A warning event that carries an error; for what the registry could not take. */
 void metacache_warn(const struct metacache *mc, const char *event, const char *user,
 		    const struct err *err);

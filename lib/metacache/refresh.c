@@ -378,7 +378,7 @@ static int update_root_state(struct refresh *refresh, struct err *err)
 		free(state.last_service);
 		state.last_service = xstrdup(refresh->options->service);
 	}
-	return state_write(refresh->homefd, &state, err);
+	return state_write(refresh->homefd, &state, NULL, err);
 }
 
 static bool is_just_closed(const struct refresh *refresh)

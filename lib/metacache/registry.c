@@ -39,7 +39,7 @@ static const char *const statement_sql[ST_MAX] = {
 		   "VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,"
 		   "(SELECT value FROM notes WHERE name = 'rescan'))",
 	[ST_REMOVE] = "DELETE FROM users WHERE username = ?1",
-	[ST_SETTLED] = "SELECT settled = ?2 FROM users WHERE username = ?1",
+	[ST_SETTLED] = "SELECT settled FROM users WHERE username = ?1",
 	[ST_EACH] = "SELECT " COLUMNS " FROM users ORDER BY username",
 	[ST_SWEEP] = "DELETE FROM users WHERE root = ?1 AND seen IS NOT "
 		     "(SELECT value FROM notes WHERE name = 'rescan')",
@@ -327,18 +327,29 @@ static int query_one(struct registry *registry, sqlite3_stmt *st, struct err *er
 	}
 }
 
-int registry_is_settled(struct registry *registry, const char *username,
-			const unsigned char fingerprint[HASH_CONTENT_SIZE], struct err *err)
+static bool read_settled(sqlite3_stmt *st, int column,
+			 unsigned char fingerprint_r[HASH_CONTENT_SIZE])
+{
+	static const unsigned char none[HASH_CONTENT_SIZE];
+	const void *settled = sqlite3_column_blob(st, column);
+
+	memset(fingerprint_r, 0, HASH_CONTENT_SIZE);
+	if (settled && sqlite3_column_bytes(st, column) == HASH_CONTENT_SIZE)
+		memcpy(fingerprint_r, settled, HASH_CONTENT_SIZE);
+	return memcmp(fingerprint_r, none, HASH_CONTENT_SIZE) != 0;
+}
+
+int registry_settled(struct registry *registry, const char *username,
+		     unsigned char fingerprint_r[HASH_CONTENT_SIZE], struct err *err)
 {
 	sqlite3_stmt *st = registry->statements[ST_SETTLED];
 	int ret;
 
 	pthread_mutex_lock(&registry->mutex);
 	sqlite3_bind_text(st, 1, username, -1, SQLITE_STATIC);
-	sqlite3_bind_blob(st, 2, fingerprint, HASH_CONTENT_SIZE, SQLITE_STATIC);
 	ret = query_one(registry, st, err);
 	if (ret > 0)
-		ret = sqlite3_column_int(st, 0) != 0;
+		ret = read_settled(st, 0, fingerprint_r);
 	sqlite3_reset(st);
 	pthread_mutex_unlock(&registry->mutex);
 	return ret;
@@ -346,7 +357,6 @@ int registry_is_settled(struct registry *registry, const char *username,
 
 static void read_row(sqlite3_stmt *st, struct registry_user *user_r)
 {
-	const void *settled = sqlite3_column_blob(st, 16);
 	int changes = sqlite3_column_int(st, 13);
 
 	*user_r = (struct registry_user){
@@ -365,8 +375,7 @@ static void read_row(sqlite3_stmt *st, struct registry_user *user_r)
 		user_r->bytes_used[i] = (uint64_t)sqlite3_column_int64(st, 5 + i);
 		user_r->last_access[i] = sqlite3_column_int64(st, 9 + i);
 	}
-	if (settled && sqlite3_column_bytes(st, 16) == sizeof user_r->settled)
-		memcpy(user_r->settled, settled, sizeof user_r->settled);
+	read_settled(st, 16, user_r->settled);
 }
 
 int registry_each(struct registry *registry, registry_fn *fn, void *ctx, struct err *err)

@@ -53,10 +53,10 @@ int registry_put(struct registry *registry, const struct registry_user *user, st
 /* Forget one user. 1 was there, 0 was not, -1. */
 int registry_remove(struct registry *registry, const char *username, struct err *err);
 
-/* Whether this tree was seen settled: cheap, called for every home of a flush.
- * 1 the same fingerprint, 0 not, -1. */
-int registry_is_settled(struct registry *registry, const char *username,
-			const unsigned char fingerprint[HASH_CONTENT_SIZE], struct err *err);
+/* The fingerprint with which the user's tree was last seen settled: cheap, called
+ * for every home of a flush. 1; 0 never, or not since it changed; -1. */
+int registry_settled(struct registry *registry, const char *username,
+		     unsigned char fingerprint_r[HASH_CONTENT_SIZE], struct err *err);
 
 /* Return 0 to go on, 1 to stop, -1 with err filled in. */
 typedef int registry_fn(void *ctx, const struct registry_user *user, struct err *err);

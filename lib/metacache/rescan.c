@@ -39,6 +39,7 @@ static int look_at(struct rescan *rescan, const char *user, struct home *scanned
 		   struct err *err)
 {
 	const struct metacache *mc = rescan->mc;
+	unsigned char was[HASH_CONTENT_SIZE], is[HASH_CONTENT_SIZE];
 	autohomeref struct metacache_home home = { 0 };
 	autofd int homefd = -1;
 	int ret = metacache_find(mc, user, &home, err);
@@ -48,10 +49,11 @@ static int look_at(struct rescan *rescan, const char *user, struct home *scanned
 	homefd = metacache_open_home(&home, err);
 	if (homefd < 0 || unit_scan(homefd, &mc->rules, scanned, err) < 0)
 		return err->code == ERR_NOTFOUND ? 0 : -1;
-	ret = registry_is_settled(mc->registry, user, scanned->fingerprint, err);
+	ret = registry_settled(mc->registry, user, was, err);
 	if (ret < 0)
 		return -1;
-	*known_r = ret > 0;
+	unit_fingerprint(scanned, is);
+	*known_r = ret > 0 && memcmp(was, is, sizeof is) == 0;
 	return metacache_record(mc, &home, homefd, err) < 0 ? -1 : 1;
 }
 

@@ -210,7 +210,7 @@ static void set_files(struct json *root, const struct unit_file_vec *files)
 	json_set(root, "files", array);
 }
 
-int state_write(int unitfd, const struct state *state, struct err *err)
+int state_write(int unitfd, const struct state *state, struct fsx_stat *stat_r, struct err *err)
 {
 	autojson struct json *root = json_new_object();
 	autobuf struct buf text = { 0 };
@@ -236,7 +236,7 @@ int state_write(int unitfd, const struct state *state, struct err *err)
 	set_files(root, &state->files);
 	json_print(root, &text);
 	buf_putc(&text, '\n');
-	return fsx_replace(unitfd, UNIT_STATE_NAME, text.data, text.len, 0600, false, NULL, err);
+	return fsx_replace(unitfd, UNIT_STATE_NAME, text.data, text.len, 0600, false, stat_r, err);
 }
 
 void state_set_files(struct state *state, const struct unit_file_vec *files)

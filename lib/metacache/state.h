@@ -57,8 +57,9 @@ int state_read(int unitfd, struct state *state_r, struct err *err);
 /* The same from text; 0 or -1. */
 int state_parse(const char *text, size_t len, struct state *state_r, struct err *err);
 
-/* Replace it. Not fsynced: a host that crashes throws its cache away. */
-int state_write(int unitfd, const struct state *state, struct err *err);
+/* Replace it. Not fsynced: a host that crashes throws its cache away. stat_r (may be
+ * NULL) is that of the new file. */
+int state_write(int unitfd, const struct state *state, struct fsx_stat *stat_r, struct err *err);
 
 /* Take over the unit's files as those of the last upload. */
 void state_set_files(struct state *state, const struct unit_file_vec *files);

@@ -154,7 +154,7 @@ static int tell_state(int homefd, const struct entry *entry, char *const *names,
 		return ret;
 	for (size_t i = 0; i < entry->count; i++)
 		changed |= drop_name(&state.superseded, names[entry->first + i]);
-	return changed ? state_write(unitfd, &state, err) : 0;
+	return changed ? state_write(unitfd, &state, NULL, err) : 0;
 }
 
 /* Entries of one user stand together more often than not, but need not. */

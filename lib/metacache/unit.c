@@ -20,7 +20,6 @@ struct scan {
 	const struct unit_rules *rules;
 	struct home *home;
 	struct buf path; /* of the directory being read, below home */
-	struct buf key;
 	struct err *err;
 };
 
@@ -161,26 +160,11 @@ static void note_foreign(struct scan *scan, const char *name)
 					      : xstrdup(name);
 }
 
-/* Order does not matter to a sum, and directories have none. */
-static void add_to_fingerprint(struct scan *scan, const char *name, const struct fsx_stat *st)
+static void count_file(struct unit *unit, const struct unit_file *file)
 {
-	struct {
-		uint64_t ino, size, mtime;
-	} facts = { st->ino, st->size_bytes, (uint64_t)st->mtime_ns };
-	unsigned char digest[HASH_CONTENT_SIZE], *sum = scan->home->fingerprint;
-	unsigned carry = 0;
-
-	buf_truncate(&scan->key, 0);
-	buf_append(&scan->key, &facts, sizeof facts);
-	buf_append(&scan->key, scan->path.data, scan->path.len);
-	buf_putc(&scan->key, '/');
-	buf_puts(&scan->key, name);
-	hash_content(scan->key.data, scan->key.len, digest);
-	for (size_t i = 0; i < sizeof digest; i++) {
-		carry += (unsigned)sum[i] + digest[i];
-		sum[i] = (unsigned char)carry;
-		carry >>= 8;
-	}
+	unit->bytes += file->size_bytes;
+	if (file->mtime_ns > unit->newest_ns)
+		unit->newest_ns = file->mtime_ns;
 }
 
 /* Gone between readdir and stat is as if it had never been there. */
@@ -195,9 +179,9 @@ static int add_file(struct scan *scan, struct unit *unit, int fd, const char *na
 		return err_sys(scan->err, errno, "look at %s/%s", buf_str(&scan->path), name);
 	if (ret == 0)
 		return 0;
-	add_to_fingerprint(scan, name, &st);
 	if (strcmp(name, UNIT_STATE_NAME) == 0 && prefix[0] == '\0') {
 		unit->has_state = true;
+		unit->state_stat = st;
 		return 0;
 	}
 	file = (struct unit_file){
@@ -208,9 +192,7 @@ static int add_file(struct scan *scan, struct unit *unit, int fd, const char *na
 		.mode = st.mode & 0777,
 	};
 	vec_push(&unit->files, file);
-	unit->bytes += st.size_bytes;
-	if (st.mtime_ns > unit->newest_ns)
-		unit->newest_ns = st.mtime_ns;
+	count_file(unit, &file);
 	return 0;
 }
 
@@ -388,7 +370,6 @@ int unit_scan(int homefd, const struct unit_rules *rules, struct home *home_r, s
 		return err_sys(err, errno, "open the home directory");
 	ret = scan_directory(&scan, fd, 0);
 	buf_free(&scan.path);
-	buf_free(&scan.key);
 	if (home_r->units.count > 1)
 		qsort(home_r->units.items, home_r->units.count, sizeof *home_r->units.items,
 		      compare_units);
@@ -421,7 +402,6 @@ int unit_rescan(int unitfd, const char *path, const struct unit_rules *rules, st
 	sort_files(unit_r);
 	str_vec_free(&subdirs);
 	buf_free(&scan.path);
-	buf_free(&scan.key);
 	free(unused.foreign);
 	if (ret < 0)
 		unit_free(unit_r);
@@ -454,4 +434,62 @@ unsigned unit_name_depth(enum unit_kind kind)
 const char *unit_title(const struct unit *unit)
 {
 	return unit->kind == UNIT_ROOT ? "root indexes" : unit->path;
+}
+
+/* Order does not matter to a sum, and directories have none. */
+static void add_to_sum(unsigned char sum[HASH_CONTENT_SIZE], struct buf *key, const char *path,
+		       const struct unit_file *file)
+{
+	struct {
+		uint64_t ino, size, mtime;
+	} facts = { file->ino, file->size_bytes, (uint64_t)file->mtime_ns };
+	unsigned char digest[HASH_CONTENT_SIZE];
+	unsigned carry = 0;
+
+	buf_truncate(key, 0);
+	buf_append(key, &facts, sizeof facts);
+	buf_printf(key, "%s/%s", path, file->name);
+	hash_content(key->data, key->len, digest);
+	for (size_t i = 0; i < sizeof digest; i++) {
+		carry += (unsigned)sum[i] + digest[i];
+		sum[i] = (unsigned char)carry;
+		carry >>= 8;
+	}
+}
+
+void unit_fingerprint(const struct home *home, unsigned char fingerprint_r[HASH_CONTENT_SIZE])
+{
+	static char state_name[] = UNIT_STATE_NAME;
+	struct buf key = { 0 };
+
+	memset(fingerprint_r, 0, HASH_CONTENT_SIZE);
+	for (size_t i = 0; i < home->units.count; i++) {
+		const struct unit *unit = &home->units.items[i];
+		const struct unit_file state = {
+			.name = state_name,
+			.ino = unit->state_stat.ino,
+			.size_bytes = unit->state_stat.size_bytes,
+			.mtime_ns = unit->state_stat.mtime_ns,
+		};
+
+		for (size_t k = 0; k < unit->files.count; k++)
+			add_to_sum(fingerprint_r, &key, unit->path, &unit->files.items[k]);
+		if (unit->has_state)
+			add_to_sum(fingerprint_r, &key, unit->path, &state);
+	}
+	buf_free(&key);
+}
+
+void unit_set_files(struct unit *unit, const struct unit_file_vec *files)
+{
+	unit_files_free(&unit->files);
+	unit->bytes = 0;
+	unit->newest_ns = 0;
+	for (size_t i = 0; i < files->count; i++) {
+		struct unit_file file = files->items[i];
+
+		file.name = xstrdup(file.name);
+		vec_push(&unit->files, file);
+		count_file(unit, &file);
+	}
 }

@@ -39,10 +39,11 @@ void unit_files_free(struct unit_file_vec *files);
 
 struct unit {
 	enum unit_kind kind;
-	unsigned priority;          /* 0 root, 1 FTS, 2 INBOX and special folders, 3 others */
-	char *path;                 /* below home; "" is the root unit */
-	char *id;                   /* in storage: "" root, "fts" FTS, 32 hex of a folder */
-	bool has_state;             /* there is a .state file */
+	unsigned priority; /* 0 root, 1 FTS, 2 INBOX and special folders, 3 others */
+	char *path;        /* below home; "" is the root unit */
+	char *id;          /* in storage: "" root, "fts" FTS, 32 hex of a folder */
+	bool has_state;    /* there is a .state file: */
+	struct fsx_stat state_stat;
 	bool has_subdirs;           /* directories in it that are no part of it */
 	uint64_t bytes;             /* sum of the files' sizes */
 	int64_t newest_ns;          /* newest modification of a file */
@@ -60,15 +61,19 @@ struct home {
 	struct unit_vec units; /* the root unit first, then by path */
 	char *foreign;         /* first path that belongs to no unit, or NULL: such a home is
 				  never removed whole */
-	/* Changes whenever a file of a unit or its .state does; equal fingerprints
-	 * mean: nothing happened. Not stored in any format but the registry's. */
-	unsigned char fingerprint[HASH_CONTENT_SIZE];
 };
 
 /* Look at the home whose directory is `homefd`. 0 or -1 (unreadable, too deep):
  * then nothing is known. A home without any Dovecot file has no units. */
 int unit_scan(int homefd, const struct unit_rules *rules, struct home *home_r, struct err *err);
 void unit_home_free(struct home *home);
+
+/* Changes whenever a file of a unit or its .state does; equal fingerprints mean:
+ * nothing happened. Not stored in any format but the registry's. */
+void unit_fingerprint(const struct home *home, unsigned char fingerprint_r[HASH_CONTENT_SIZE]);
+
+/* Take over how the unit's files were seen later (copied). */
+void unit_set_files(struct unit *unit, const struct unit_file_vec *files);
 
 /* Look again at one unit only, whose directory is `unitfd`. */
 int unit_rescan(int unitfd, const char *path, const struct unit_rules *rules, struct unit *unit_r,

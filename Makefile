@@ -40,7 +40,7 @@ programs := $(foreach c,$(commands),$(BUILD)/bin/$(call program_of,$(c)))
 .PHONY: all
 all: $(programs)
 
-include mk/build.mk mk/setup.mk mk/check.mk mk/lint.mk mk/install.mk
+include mk/build.mk mk/setup.mk mk/check.mk mk/fuzz.mk mk/lint.mk mk/install.mk
 
 .PHONY: help
 help:

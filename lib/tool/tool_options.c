@@ -264,7 +264,8 @@ int tool_options_read(struct tool *tool, struct tool_options *options, int argc,
 		      struct err *err)
 {
 	autofree struct poptOption *table = make_table(tool->spec);
-	autofree char *usage = xasprintf("[OPTION…] %s", tool->spec->args ? tool->spec->args : "");
+	autofree char *usage =
+		xasprintf("[OPTION...] %s", tool->spec->args ? tool->spec->args : "");
 	poptContext popt = poptGetContext(tool->spec->program, argc, (const char **)argv, table, 0);
 	int ret;
 

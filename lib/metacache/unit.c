@@ -309,20 +309,22 @@ static int scan_entries(struct scan *scan, struct fsx_dir *dir, struct unit *uni
 	return ret < 0 ? err_sys(scan->err, errno, "read directory %s", buf_str(&scan->path)) : 0;
 }
 
-static int scan_subdirs(struct scan *scan, int fd, unsigned depth, const struct str_vec *subdirs)
+static int scan_subdirs(struct scan *scan, int fd, unsigned depth, bool in_folder,
+			const struct str_vec *subdirs)
 {
 	size_t fts_index;
 
 	for (size_t i = 0; i < subdirs->count; i++) {
 		const char *name = subdirs->items[i];
+		bool fts = is_fts_dir(name, scan->rules, &fts_index);
 		int ret;
 
-		if (!is_fts_dir(name, scan->rules, &fts_index))
-			ret = descend(scan, fd, name, depth, scan_subdirectory, NULL);
-		else if (depth == 0)
+		if (fts && depth == 0)
 			ret = add_fts_unit(scan, fd, name, depth);
-		else /* an FTS index inside a folder: made again when it is missing */
+		else if (fts && in_folder) /* made again when it is missing */
 			ret = 0;
+		else /* a mail folder may have that name too */
+			ret = descend(scan, fd, name, depth, scan_subdirectory, NULL);
 		if (ret < 0)
 			return -1;
 	}
@@ -347,7 +349,7 @@ static int scan_directory(struct scan *scan, int fd, unsigned depth)
 			add_unit(scan, &unit);
 		else if (unit.files.count > 0)
 			note_foreign(scan, unit.files.items[0].name);
-		ret = scan_subdirs(scan, dir.fd, depth, &subdirs);
+		ret = scan_subdirs(scan, dir.fd, depth, is_folder, &subdirs);
 	}
 	unit_free(&unit);
 	str_vec_free(&subdirs);
@@ -393,7 +395,7 @@ int unit_rescan(int unitfd, const char *path, const struct unit_rules *rules, st
 	unit_classify(path, rules, unit_r);
 	buf_puts(&scan.path, path);
 	if (unit_r->kind == UNIT_FTS) {
-		ret = scan_fts(&scan, fd, 0, unit_r);
+		ret = scan_fts(&scan, fd, 1, unit_r); /* as deep as a scan of the home */
 	} else {
 		fsx_dir_open(&dir, fd);
 		ret = scan_entries(&scan, &dir, unit_r, &subdirs, &is_folder);

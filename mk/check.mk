@@ -4,7 +4,7 @@
 TESTS ?=
 export BUILD
 BATS = BIN=$(BUILD)/bin bats --print-output-on-failure
-picked = $(foreach t,$(1),$(if $(findstring $(TESTS),$(t)),$(t)))
+picked = $(if $(TESTS),$(foreach t,$(1),$(if $(findstring $(TESTS),$(t)),$(t))),$(1))
 
 .PHONY: check check-unit check-cli check-fault check-real
 ## make check          build and run every test (check-unit, check-cli, check-fault, check-real)

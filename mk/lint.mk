@@ -9,32 +9,32 @@ scripts = $(shell git ls-files -c | xargs grep -lE '^\#!/bin/(ba)?sh|^\#!/usr/bi
 lint: lint-format lint-layers lint-headers lint-size lint-man lint-shell lint-tidy
 
 lint-format:
-	clang-format --dry-run -Werror $(c_files)
+	@clang-format --dry-run -Werror $(c_files)
 
 # Includes point down only, and a third-party header stays in its module.
 lint-layers:
-	mk/check-layers '$(FLOORS)' $(lib_files)
+	@mk/check-layers '$(FLOORS)' $(lib_files)
 
 # Every header compiles alone.
 lint-headers: $(patsubst %,$(BUILD)/headers/%.ok,$(filter lib/%.h,$(c_files)))
 $(BUILD)/headers/%.ok: %
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -fsyntax-only -x c -include $< /dev/null && touch $@
+	@$(CC) $(ALL_CFLAGS) -fsyntax-only -x c -include $< /dev/null && touch $@
 
 # Figures of HACKING.md: files up to 700 lines, functions up to 100.
 lint-size:
-	mk/check-sizes $(lib_files)
+	@mk/check-sizes $(lib_files)
 
 man_pages = $(wildcard cmd/*/*.[157])
 lint-man:
-	@for m in $(man_pages); do echo "mandoc -T lint $$m"; mandoc -T lint -W warning $$m || exit 1; done
+	@for m in $(man_pages); do mandoc -T lint -W warning $$m || exit 1; done
 
 lint-shell:
-	shellcheck -S warning $(scripts)
+	@shellcheck -S warning $(scripts)
 
 tidy_stamps = $(patsubst %,$(BUILD)/tidy/%.ok,$(filter lib/%.c cmd/%.c,$(c_files)))
 lint-tidy tidy: $(tidy_stamps)
 $(BUILD)/tidy/%.ok: % .clang-tidy
 	@mkdir -p $(@D)
-	clang-tidy --quiet --warnings-as-errors='*' $< -- $(filter-out -Werror,$(ALL_CFLAGS)) 2>/dev/null \
+	@clang-tidy --quiet --warnings-as-errors='*' $< -- $(filter-out -Werror,$(ALL_CFLAGS)) 2>/dev/null \
 		&& touch $@

@@ -85,10 +85,10 @@ static int read_names(const struct store_posix *posix, int dir, const char *star
 		if (ret > 0 && strncmp(entry.name, start, strlen(start)) == 0)
 			vec_push(names, xasprintf("%s%s", entry.name, slash));
 	}
-	/* ENOENT: it was empty, and has been removed since it was opened. */
-	if (ret < 0 && errno != ENOENT)
-		return err_sys(err, errno, "read a directory");
 	if (ret < 0)
+		return err_sys(err, errno, "read a directory");
+	/* Empty, or removed since it was opened: perhaps the whole store. */
+	if (names->count == 0)
 		return store_posix_check_root(posix, err);
 	if (names->count > 1)
 		qsort(names->items, names->count, sizeof *names->items, compare_names);

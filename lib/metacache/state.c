@@ -74,14 +74,16 @@ static int read_names(const struct json *root, const char *name, struct str_vec 
 static int read_file(const struct json *item, struct state *state, struct err *err)
 {
 	struct unit_file file = { .ino = 0 };
+	int64_t ino; /* JSON has no more: the upper half reads as negative (overlayfs uses it) */
 	const char *name;
 	struct unit_file_vec *files = &state->files;
 
 	if (json_need(json_get_str(item, "name", &name, err), "name", err) < 0 ||
 	    json_need(json_get_uint(item, "size", &file.size_bytes, err), "size", err) < 0 ||
 	    json_need(json_get_int(item, "mtime", &file.mtime_ns, err), "mtime", err) < 0 ||
-	    json_need(json_get_uint(item, "ino", &file.ino, err), "ino", err) < 0)
+	    json_need(json_get_int(item, "ino", &ino, err), "ino", err) < 0)
 		return -1;
+	file.ino = (uint64_t)ino;
 	if (files->count > 0 && strcmp(files->items[files->count - 1].name, name) >= 0)
 		return err_set(err, ERR_DATA, "member \"files\": not sorted");
 	file.name = xstrdup(name);

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/quote.h"
 #include "tool/print_impl.h"
 #include "tool/progress.h"
 #include "tool/text.h"
@@ -37,7 +38,7 @@ int print_format_parse(const char *name, enum print_format *format_r, struct err
 			return 0;
 		}
 	}
-	err_set(err, ERR_USAGE, "unknown output format %s", name);
+	err_set(err, ERR_USAGE, "unknown output format %s", quote_str(name).s);
 	return err_hint(err, "use flow, pager, tab, table, json or jsonl");
 }
 
@@ -82,7 +83,7 @@ static int no_such_field(const struct print_options *options, const char *name, 
 
 	for (size_t i = 0; i < options->field_count; i++)
 		buf_printf(&known, "%s%s", i > 0 ? " " : "", options->fields[i].name);
-	err_set(err, ERR_USAGE, "no such field: %s", name);
+	err_set(err, ERR_USAGE, "no such field: %s", quote_str(name).s);
 	return err_hint(err, "fields: %s", buf_str(&known));
 }
 

@@ -3,6 +3,7 @@
 #include <stdbool.h>
 
 #include "base/utf8.h"
+#include "json/json.h"
 
 static const char digit_pairs[] = "00010203040506070809101112131415161718192021222324"
 				  "25262728293031323334353637383940414243444546474849"
@@ -111,46 +112,16 @@ void text_quoted(struct buf *out, const char *s)
 	text_put(out, "\"", 1);
 }
 
-static void put_json_escape(struct buf *out, const unsigned char *s, size_t len)
-{
-	unsigned code = s[0];
-
-	if (len == 2)
-		code = (s[0] & 0x1fu) << 6 | (s[1] & 0x3fu);
-	else if (len == 3)
-		code = (s[0] & 0x0fu) << 12 | (s[1] & 0x3fu) << 6 | (s[2] & 0x3fu);
-	buf_printf(out, "\\u%04x", code);
-}
-
-static size_t put_json_char(struct buf *out, const unsigned char *s)
-{
-	size_t len = utf8_char_len(s, strnlen((const char *)s, 4));
-
-	if (len == 0)
-		text_put(out, "\xef\xbf\xbd", 3);
-	else if (*s == '"' || *s == '\\')
-		text_put(out, (char[]){ '\\', (char)*s }, 2);
-	else if (utf8_is_control(s, len))
-		put_json_escape(out, s, len);
-	else
-		text_put(out, (const char *)s, len);
-	return len ? len : 1;
-}
-
 void text_json(struct buf *out, const char *s)
 {
-	const unsigned char *at = (const unsigned char *)s;
+	size_t run = plain_run((const unsigned char *)s);
 
-	text_put(out, "\"", 1);
-	for (;;) {
-		size_t run = plain_run(at);
-
-		text_put(out, (const char *)at, run);
-		at += run;
-		if (*at == '\0')
-			break;
-		at += put_json_char(out, at);
+	if (s[run] != '\0') {
+		json_escape(out, s, strlen(s));
+		return;
 	}
+	text_put(out, "\"", 1);
+	text_put(out, s, run);
 	text_put(out, "\"", 1);
 }
 

@@ -1,8 +1,10 @@
 #include "tool/tool.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <malloc.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,30 +15,64 @@
 #include "base/mem.h"
 #include "tool/text.h"
 #include "tool/tool_options.h"
+#include "tool/tool_users.h"
 
-#define LINE_MAX_BYTES 4096
-
-/* The compressors' tables are megabytes that malloc would map and unmap for
- * every bundle; a few arenas are enough for a few dozen threads. */
+/* A compressor's workspace is megabytes, needed again for the next bundle: below
+ * these limits malloc keeps it instead of mapping and unmapping it each time. 32 MiB
+ * is the most that glibc takes for the first. What a thread's own arena holds no
+ * other can use, so two arenas bound the memory of many threads. */
 static void tune_malloc(void)
 {
 	mallopt(M_ARENA_MAX, 2);
 	mallopt(M_MMAP_THRESHOLD, 32 * 1024 * 1024);
-	mallopt(M_TRIM_THRESHOLD, 32 * 1024 * 1024);
+	mallopt(M_TRIM_THRESHOLD, 64 * 1024 * 1024);
 }
 
+/* With stdout or stderr closed the first file that is opened would get their number,
+ * and rows or errors would be written into it. What stands there instead refuses. */
+static void occupy_standard_fds(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF &&
+		    open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0)
+			abort();
+	}
+}
+
+static int drop_to(const struct passwd *known, uid_t uid, gid_t gid, struct err *err)
+{
+	uid_t uids[3];
+	gid_t gids[3];
+
+	if ((known ? initgroups(known->pw_name, gid) : setgroups(1, &gid)) < 0 ||
+	    setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
+		return err_sys(err, errno, "become uid %u, gid %u", (unsigned)uid, (unsigned)gid);
+	if (getresuid(&uids[0], &uids[1], &uids[2]) < 0 ||
+	    getresgid(&gids[0], &gids[1], &gids[2]) < 0 || (uid != 0 && setuid(0) == 0))
+		return err_set(err, ERR_BUG, "the rights of root could be taken back");
+	for (int i = 0; i < 3; i++) {
+		if (uids[i] != uid || gids[i] != gid)
+			return err_set(err, ERR_BUG, "the rights of root stayed");
+	}
+	return 0;
+}
+
+/* The groups of mail_uid come along, as they do for Dovecot's processes. */
 static int drop_rights(const struct settings *settings, struct err *err)
 {
-	gid_t gid = settings->has_mail_gid ? settings->mail_gid : getgid();
-	uid_t uid = settings->has_mail_uid ? settings->mail_uid : getuid();
+	uid_t uid = settings->has_mail_uid ? settings->mail_uid : 0;
+	const struct passwd *known = settings->has_mail_uid ? getpwuid(uid) : NULL;
 
 	if (geteuid() != 0 || (!settings->has_mail_uid && !settings->has_mail_gid))
 		return 0;
-	if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
-		return err_sys(err, errno, "become uid %u, gid %u", (unsigned)uid, (unsigned)gid);
-	if (uid != 0 && setuid(0) == 0)
-		return err_set(err, ERR_BUG, "the rights of root could be taken back");
-	return 0;
+	if (!settings->has_mail_gid && !known) {
+		err_set(err, ERR_CONFIG,
+			"mail_uid %u is in no passwd entry that would tell its group",
+			(unsigned)uid);
+		return err_hint(err, "set mail_gid, too");
+	}
+	return drop_to(known, uid, settings->has_mail_gid ? settings->mail_gid : known->pw_gid,
+		       err);
 }
 
 static void start_log(struct tool *tool, const struct tool_options *options)
@@ -58,6 +94,9 @@ static void start_log(struct tool *tool, const struct tool_options *options)
 
 static int load(struct tool *tool, const struct tool_options *options, struct err *err)
 {
+	/* While the rights are still the caller's: a list in root's home is readable. */
+	if (tool_users_open(tool, err) < 0)
+		return -1;
 	if (tool->spec->uses & TOOL_NO_SETTINGS)
 		return 0;
 	if (settings_load(&tool->settings, options->config, &options->overrides, err) < 0)
@@ -72,6 +111,7 @@ int tool_start(struct tool *tool, const struct tool_spec *spec, int argc, char *
 	int code;
 
 	*tool = (struct tool){ .spec = spec };
+	occupy_standard_fds();
 	tune_malloc();
 	signal(SIGPIPE, SIG_IGN); /* a reader that left is an error to report, not a death */
 	code = tool_options_read(tool, &options, argc, argv, &err);
@@ -102,7 +142,7 @@ int tool_finish(struct tool *tool, int code)
 	settings_free(&tool->settings);
 	str_vec_free(&tool->fields);
 	str_vec_free(&tool->users);
-	str_vec_free(&tool->user_files);
+	tool_users_close(tool);
 	str_vec_free(&tool->args);
 	str_vec_free(&tool->texts);
 	return code;
@@ -125,6 +165,7 @@ struct printer *tool_printer(struct tool *tool, const char *rows, const struct p
 		.fields = fields,
 		.field_count = field_count,
 		.selected = &tool->fields,
+		.no_header = tool->no_header,
 		.live = isatty(STDOUT_FILENO),
 		.width = width_of(STDOUT_FILENO),
 		.progress = tool->progress,
@@ -132,8 +173,6 @@ struct printer *tool_printer(struct tool *tool, const char *rows, const struct p
 	struct err err = { 0 };
 	struct printer *printer;
 
-	if (options.format == PRINT_AUTO)
-		options.format = isatty(STDOUT_FILENO) ? PRINT_TABLE : PRINT_TAB;
 	printer = print_new(&options, &err);
 	if (!printer)
 		tool_error(tool, NULL, &err);
@@ -175,63 +214,19 @@ int tool_error(struct tool *tool, const char *subject, const struct err *err)
 	return err_exit_code(err->code);
 }
 
-int tool_worst(int a, int b)
+static int rank(int code)
 {
 	static const int order[] = { 0, 75, 67, 65, 66, 64, 77, 69, 73, 74, 78, 70 };
-	int rank_a = -1, rank_b = -1;
+	int count = sizeof order / sizeof *order;
 
-	for (int i = 0; i < (int)(sizeof order / sizeof *order); i++) {
-		if (order[i] == a)
-			rank_a = i;
-		if (order[i] == b)
-			rank_b = i;
+	for (int i = 0; i < count; i++) {
+		if (order[i] == code)
+			return i;
 	}
-	return rank_a >= rank_b ? a : b;
+	return count;
 }
 
-static int each_line(FILE *file, tool_user_fn *fn, void *ctx, struct err *err)
+int tool_worst(int a, int b)
 {
-	autofree char *line = NULL;
-	size_t size = 0;
-	ssize_t len;
-
-	while ((len = getline(&line, &size, file)) >= 0) {
-		if (len > 0 && line[len - 1] == '\n')
-			line[--len] = '\0';
-		if (memchr(line, '\0', (size_t)len) || len > LINE_MAX_BYTES)
-			return err_set(err, ERR_USAGE, "a line is no user name");
-		if (len > 0 && fn(ctx, line) < 0)
-			return 0;
-	}
-	return ferror(file) ? err_sys(err, errno, "read") : 0;
-}
-
-static int each_in_file(struct tool *tool, const char *name, tool_user_fn *fn, void *ctx)
-{
-	bool is_stdin = strcmp(name, "-") == 0;
-	FILE *file = is_stdin ? stdin : fopen(name, "re");
-	struct err err = { 0 };
-	int ret;
-
-	if (!file) {
-		err_sys(&err, errno, "open the list of users");
-		return tool_error(tool, name, &err);
-	}
-	ret = each_line(file, fn, ctx, &err);
-	if (!is_stdin)
-		fclose(file);
-	return ret < 0 ? tool_error(tool, is_stdin ? "standard input" : name, &err) : 0;
-}
-
-int tool_each_user(struct tool *tool, tool_user_fn *fn, void *ctx)
-{
-	int code = 0;
-
-	for (size_t i = 0; i < tool->users.count; i++) {
-		if (fn(ctx, tool->users.items[i]) < 0)
-			return 0;
-	}
-	for (size_t i = 0; i < tool->user_files.count; i++)
-		code = tool_worst(code, each_in_file(tool, tool->user_files.items[i], fn, ctx));
-	return code;
+	return rank(a) >= rank(b) ? a : b;
 }

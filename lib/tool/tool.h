@@ -47,7 +47,7 @@ struct tool_option {
 /* Which of the common options a program takes, beside -c -o -v -q -D --log
  * --log-format --version --help. */
 enum tool_uses {
-	TOOL_FORMAT = 1,      /* -f, --field */
+	TOOL_FORMAT = 1,      /* -f, --field, --no-header */
 	TOOL_USERS = 2,       /* -u, -A, -F; one of them is needed */
 	TOOL_DRY_RUN = 4,     /* -n */
 	TOOL_NO_SETTINGS = 8, /* runs without a configuration and as whoever calls */
@@ -70,17 +70,19 @@ struct tool {
 	struct progress *progress; /* NULL unless a person watches */
 	enum print_format format;
 	struct str_vec fields;
-	bool quiet, verbose, debug, dry_run;
+	bool quiet, verbose, debug, dry_run, no_header;
 	bool all_users;            /* -A */
 	struct str_vec users;      /* -u */
 	struct str_vec user_files; /* -F */
+	struct tool_lists *lists;  /* those files, open */
 	struct str_vec args;
 	struct str_vec texts; /* what TOOL_TEXT targets point to */
 };
 
-/* Read the command line and the settings, and drop to mail_uid and mail_gid
- * where they are set and the caller is root. -1: go on; else the exit code to
- * leave with: everything was said. */
+/* Read the command line and the settings, open the lists of -F, and drop to
+ * mail_uid and mail_gid (and its groups) where they are set and the caller is root.
+ * -1: go on; else the exit code to leave with: everything was said. Before any
+ * thread is started. */
 int tool_start(struct tool *tool, const struct tool_spec *spec, int argc, char **argv);
 
 /* Close stdout and check that all of it was taken (else 74), free everything,
@@ -100,14 +102,29 @@ void tool_progress(struct tool *tool, const char *what, uint64_t total);
  * exit code that belongs to it. */
 int tool_error(struct tool *tool, const char *subject, const struct err *err);
 
-/* The exit code of a run in which both happened: what needs the operator most.
- * 0, then 75 (try again), 67, 65, 66, 64, 77, 69, 73, 74, 78, 70. */
+/* The exit code of a run in which both happened: the one that asks more of the
+ * operator, so that a run over many users is judged by its worst. From "run it
+ * again" over single users to what stands in everybody's way:
+ *
+ *   0    nothing
+ *   75   run it again: busy, or partly done
+ *   67   a user is not here
+ *   65   a user's data need a decision (conflict, corrupt)
+ *   66   an input is missing
+ *   64   the call was wrong
+ *   77   rights are missing
+ *   69   storage does not answer
+ *   73   the disk is full
+ *   74   the disk, or who reads the output, fails
+ *   78   the settings are wrong
+ *   70   a bug; also any other number */
 int tool_worst(int a, int b);
 
 /* Return 0 to go on, -1 to stop. */
 typedef int tool_user_fn(void *ctx, const char *user);
 
 /* Every user named by -u and -F, read line by line: however many there are, none
- * is held. Blank lines are passed over. -A is the caller's. 0, or the exit code
- * of a file that can't be read (said). */
+ * is held. Blank lines are passed over; one that can be no name (a NUL, thousands of
+ * bytes) is said and passed over, with code 64. -A is the caller's. 0, or the worst
+ * of the codes. Call it once. */
 int tool_each_user(struct tool *tool, tool_user_fn *fn, void *ctx);

@@ -15,6 +15,7 @@ enum common {
 	OPT_OVERRIDE,
 	OPT_FORMAT,
 	OPT_FIELD,
+	OPT_NO_HEADER,
 	OPT_VERBOSE,
 	OPT_QUIET,
 	OPT_DEBUG,
@@ -50,6 +51,9 @@ static const struct {
 	{ TOOL_FORMAT,
 	  { "field", '\0', POPT_ARG_STRING, NULL, OPT_FIELD,
 	    "only these fields, or all; may be repeated", "NAME[,NAME]" } },
+	{ TOOL_FORMAT,
+	  { "no-header", '\0', POPT_ARG_NONE, NULL, OPT_NO_HEADER, "no header line (tab, table)",
+	    NULL } },
 	{ 0,
 	  { "config", 'c', POPT_ARG_STRING, NULL, OPT_CONFIG, "settings, instead of " SETTINGS_FILE,
 	    "FILE" } },
@@ -169,6 +173,9 @@ static int set_common(struct tool *tool, struct tool_options *options, int which
 		return print_format_parse(value, &tool->format, err);
 	case OPT_FIELD:
 		add_fields(&tool->fields, value);
+		return 0;
+	case OPT_NO_HEADER:
+		tool->no_header = true;
 		return 0;
 	case OPT_USER:
 		vec_push(&tool->users, xstrdup(value));

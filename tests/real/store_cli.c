@@ -4,7 +4,7 @@
  *   get KEY                   to stdout
  *   head KEY                  size, then NAME=VALUE lines
  *   list PREFIX [/]           "size key" lines; with / folded there
- *   fill PREFIX COUNT         COUNT small objects PREFIX<5 digits>, in parallel
+ *   fill PREFIX COUNT [END]   COUNT small objects PREFIX<5 digits>END, in parallel
  *   delete [KEY...]           these, or without any those on stdin, one a line
  *   counters ...              one of the above, then the counters on stderr
  *
@@ -105,7 +105,7 @@ static int do_list(struct store *store, int argc, char **argv)
 
 struct fill {
 	struct store *store;
-	const char *prefix;
+	const char *prefix, *end;
 	int count;
 	atomic_int next, status;
 };
@@ -116,7 +116,7 @@ static void *fill_thread(void *ctx)
 	int i;
 
 	while ((i = atomic_fetch_add(&fill->next, 1)) < fill->count) {
-		autofree char *key = xasprintf("%s%05d", fill->prefix, i);
+		autofree char *key = xasprintf("%s%05d%s", fill->prefix, i, fill->end);
 		autospool struct spool *content = spool_from(key, strlen(key));
 		struct err err = { 0 };
 
@@ -126,11 +126,12 @@ static void *fill_thread(void *ctx)
 	return NULL;
 }
 
-static int do_fill(struct store *store, char **argv)
+static int do_fill(struct store *store, int argc, char **argv)
 {
-	struct fill fill = { .store = store, .prefix = argv[0], .count = atoi(argv[1]) };
+	struct fill fill = { .store = store, .prefix = argv[0], .end = argc > 2 ? argv[2] : "" };
 	pthread_t threads[FILL_THREADS];
 
+	fill.count = atoi(argv[1]);
 	for (int i = 0; i < FILL_THREADS; i++) {
 		if (pthread_create(&threads[i], NULL, fill_thread, &fill) != 0)
 			abort();
@@ -195,7 +196,7 @@ static int run(struct store *store, int argc, char **argv)
 	if (strcmp(command, "list") == 0)
 		return do_list(store, argc, argv);
 	if (strcmp(command, "fill") == 0 && argc > 1)
-		return do_fill(store, argv);
+		return do_fill(store, argc, argv);
 	return 64;
 }
 

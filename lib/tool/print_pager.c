@@ -13,7 +13,10 @@ static void pager_page(struct printer *printer, const struct print_column *colum
 	if (printer->row_count > 0)
 		text_put(&printer->out, "\f\n", 2);
 	for (size_t i = 0; i < count; i++) {
-		buf_printf(&printer->out, "%s: ", print_title(columns[i].field));
+		const char *title = print_title(columns[i].field);
+
+		text_put(&printer->out, title, strlen(title));
+		text_put(&printer->out, ": ", 2);
 		print_plain(&printer->out, &values[columns[i].index]);
 		text_put(&printer->out, "\n", 1);
 	}

@@ -168,8 +168,10 @@ static void flush_batch(struct printer *printer)
 	size_t start = 0;
 
 	table->sized = true;
+	if (printer->column_count == 0)
+		return;
 	size_columns(printer);
-	if (!printer->no_header && printer->column_count > 0)
+	if (!printer->no_header)
 		put_header(printer);
 	for (size_t i = 0; i < table->ends.count; i++) {
 		size_t column = i % printer->column_count;

@@ -19,8 +19,8 @@
 
 /* A compressor's workspace is megabytes, needed again for the next bundle: below
  * these limits malloc keeps it instead of mapping and unmapping it each time. 32 MiB
- * is the most that glibc takes for the first. What a thread's own arena holds no
- * other can use, so two arenas bound the memory of many threads. */
+ * is the most that mallopt(3) documents for the first. What a thread's own arena
+ * holds no other can use, so two arenas bound the memory of many threads. */
 static void tune_malloc(void)
 {
 	mallopt(M_ARENA_MAX, 2);

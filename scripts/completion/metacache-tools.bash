@@ -1,24 +1,51 @@
-# bash completion for metacache-tools. One function for all programs: what a program
-# accepts is read from its own --help, so nothing here has to follow it.
+# bash completion of all programs of metacache-tools. The options are read from
+# the program's own --help, so this file needs no change when a program gets one.
 
-_metacache_tools() {
-	local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} words=
-	case $previous in
-	-f | --format) words='flow pager tab table json jsonl' ;;
-	--log) words='stderr syslog' ;;
-	--log-format) words='text json' ;;
-	-p | --priority) words='0 1 2 3' ;;
-	-c | --config | -F | --file)
-		mapfile -t COMPREPLY < <(compgen -f -- "$current")
-		return
-		;;
-	*)
-		[[ $current == -* ]] &&
-			words=$("${COMP_WORDS[0]}" --help 2>/dev/null | grep -oE -- '(^|[ ,])--?[a-zA-Z][a-z-]*' | tr -d ' ,')
-		;;
-	esac
-	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
+_metacache_tools_options() {
+	"$1" --help 2>/dev/null |
+		sed -n 's/^ *\(-[A-Za-z]\), .*/\1/p; s/^ *\(-[A-Za-z], \)\{0,1\}\(--[a-z-]*\).*/\2/p'
 }
 
-complete -F _metacache_tools -o default metacache-list metacache-flush metacache-flushall \
-	metacache-clean metacache-refresh metacache-rescan metacache-unpack metacache-config
+# The choices that --help names for an option's value: --log=stderr|syslog.
+_metacache_tools_choices() {
+	"$1" --help 2>/dev/null | sed -n "s/^ .*--$2=\([a-z]*|[a-z|]*\).*/\1/p" | tr '|' ' '
+}
+
+_metacache_tools() {
+	local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
+
+	# "=" is a word of its own: --format=js is "--format" "=" "js".
+	if [[ $current == = ]]; then
+		current=
+	elif [[ $previous == = ]]; then
+		previous=${COMP_WORDS[COMP_CWORD - 2]}
+	fi
+	COMPREPLY=()
+	case $previous in
+	-f | --format)
+		mapfile -t COMPREPLY < <(compgen -W 'flow pager tab table json jsonl' -- "$current")
+		;;
+	--log | --log-format)
+		mapfile -t COMPREPLY < <(
+			compgen -W "$(_metacache_tools_choices "$1" "${previous#--}")" -- "$current"
+		)
+		;;
+	-c | --config | -F | --file)
+		compopt -o filenames
+		mapfile -t COMPREPLY < <(compgen -f -- "$current")
+		;;
+	*)
+		if [[ $current == -* ]]; then
+			mapfile -t COMPREPLY < <(
+				compgen -W "$(_metacache_tools_options "$1")" -- "$current"
+			)
+		else
+			compopt -o default
+		fi
+		;;
+	esac
+}
+
+complete -F _metacache_tools \
+	metacache-clean metacache-config metacache-flush metacache-flushall metacache-list \
+	metacache-refresh metacache-rescan metacache-unpack

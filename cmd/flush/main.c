@@ -89,7 +89,6 @@ static int finish(struct flush *flush, int64_t started_ms)
 static int run(struct tool *tool)
 {
 	automc struct metacache mc = { .locks_fd = -1 };
-	autoworkers struct workers *pool = NULL;
 	struct flush flush = { .tool = tool, .mc = &mc };
 	int64_t started_ms = clock_mono_ms();
 	int code = common_open(tool, &mc, METACACHE_STORE);
@@ -103,10 +102,11 @@ static int run(struct tool *tool)
 	if (!flush.printer)
 		return ERR_USAGE;
 	trash_sweep_all(&mc);
-	flush.pool = pool = workers_new(threads, threads);
+	flush.pool = workers_new(threads, threads);
 	flush.tidy = tidy_new(&mc);
 	code = common_each_user(tool, &mc, take_user, &flush);
 	code = tool_worst(code, finish(&flush, started_ms));
+	workers_free(&flush.pool);
 	print_free(flush.printer);
 	return code;
 }

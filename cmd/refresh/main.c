@@ -76,7 +76,6 @@ static int take_user(void *ctx, const char *user)
 static int run(struct tool *tool)
 {
 	automc struct metacache mc = { .locks_fd = -1 };
-	autoworkers struct workers *pool = NULL;
 	struct refresh refresh = { .tool = tool, .mc = &mc };
 	struct err err = { 0 };
 	int code = common_open(tool, &mc, METACACHE_STORE);
@@ -92,9 +91,10 @@ static int run(struct tool *tool)
 	refresh.printer = tool_printer(tool, "users", fields, sizeof fields / sizeof *fields);
 	if (!refresh.printer)
 		return ERR_USAGE;
-	refresh.pool = pool = workers_new(threads, threads);
+	refresh.pool = workers_new(threads, threads);
 	code = common_each_user(tool, &mc, take_user, &refresh);
 	code = tool_worst(code, refresh.code);
+	workers_free(&refresh.pool);
 	if (print_finish(&refresh.printer, &err) < 0)
 		code = tool_worst(code, tool_error(tool, NULL, &err));
 	return code;

@@ -277,7 +277,7 @@ void fsx_dir_close(struct fsx_dir *dir)
 
 static int type_of(int dirfd, const char *name, unsigned char *type_r)
 {
-	struct fsx_stat st;
+	struct fsx_stat st = { 0 };
 	int ret = fsx_stat(dirfd, name, &st);
 
 	*type_r = (unsigned char)IFTODT(st.mode);

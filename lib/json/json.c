@@ -76,7 +76,7 @@ int json_get_int(const struct json *object, const char *name, int64_t *value_r, 
 
 int json_get_uint(const struct json *object, const char *name, uint64_t *value_r, struct err *err)
 {
-	int64_t value;
+	int64_t value = 0;
 	int ret = json_get_int(object, name, &value, err);
 
 	if (ret <= 0)

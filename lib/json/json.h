@@ -59,8 +59,8 @@ void json_add(struct json *array, struct json *value);
 
 /* Append the text in one line, members in the order they were set. Text that is
  * no UTF-8 was replaced when it was set. */
-void json_print(const struct json *json, struct buf *out);
+void json_print(const struct json *json, struct buf *to);
 
 /* Append a quoted JSON string; bytes that are no UTF-8 become U+FFFD. For writers
  * that stream. */
-void json_escape(struct buf *out, const char *s, size_t len);
+void json_escape(struct buf *to, const char *s, size_t len);

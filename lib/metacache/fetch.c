@@ -198,8 +198,8 @@ int fetch_unit(const struct metacache *mc, const struct metacache_home *home,
 	int ret = find_heads(mc, home, remote, spool, &heads, err);
 
 	*fetched_r = (struct fetched){ 0 };
-	if (ret <= 0)
-		return ret;
+	if (ret <= 0 || heads.names.count == 0)
+		return ret < 0 ? -1 : 0;
 	fill_state(mc, home, &heads, &fetched_r->state);
 	if (heads.names.items[0] != heads.loaded) {
 		ret = get_bundle(mc, home, remote, fetched_r->state.base, spool, err);

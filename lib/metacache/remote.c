@@ -164,6 +164,8 @@ static int list_by_unit(struct store *store, const char *user_prefix, struct rem
 {
 	struct user_listing listing = { .units = units, .prefix_len = strlen(user_prefix) + 1 };
 	static const char *const below[] = { "", "mailboxes/" };
+	struct remote_unit_vec ids;
+	int ret = 0;
 
 	find_or_add(units, "");
 	for (size_t i = 0; i < 2; i++) {
@@ -173,15 +175,17 @@ static int list_by_unit(struct store *store, const char *user_prefix, struct rem
 		if (store_list(store, buf_str(&prefix), true, 0, take_prefix, &listing, err) < 0)
 			return -1;
 	}
-	for (size_t i = 0; i < units->count; i++) {
+	ids = *units;
+	*units = (struct remote_unit_vec){ 0 };
+	for (size_t i = 0; ret == 0 && i < ids.count; i++) {
 		struct remote_unit found;
 
-		if (remote_list_unit(store, user_prefix, units->items[i].id, &found, err) < 0)
-			return -1;
-		remote_unit_free(&units->items[i]);
-		units->items[i] = found;
+		ret = remote_list_unit(store, user_prefix, ids.items[i].id, &found, err);
+		if (ret == 0)
+			vec_push(units, found);
 	}
-	return 0;
+	remote_units_free(&ids);
+	return ret;
 }
 
 static int compare_units(const void *a, const void *b)

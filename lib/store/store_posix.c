@@ -97,7 +97,7 @@ static int posix_get(struct store_driver *driver, const char *key, struct spool 
 		     struct err *err)
 {
 	struct store_posix *posix = store_posix_of(driver);
-	struct fsx_stat st;
+	struct fsx_stat st = { 0 };
 	autofd int fd = -1;
 	int ret;
 

@@ -167,7 +167,7 @@ static int set(struct store_url_s3 *url, const struct param *param, bool msecs, 
 	       struct err *err)
 {
 	char *field = (char *)url + param->offset;
-	long number;
+	long number = 0;
 
 	switch (param->type) {
 	case TIME:

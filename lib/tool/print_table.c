@@ -165,19 +165,20 @@ static void size_columns(struct printer *printer)
 static void flush_batch(struct printer *printer)
 {
 	struct table *table = printer->state;
+	const size_t columns = printer->column_count;
 	size_t start = 0;
 
 	table->sized = true;
-	if (printer->column_count == 0)
+	if (columns == 0)
 		return;
 	size_columns(printer);
 	if (!printer->no_header)
 		put_header(printer);
 	for (size_t i = 0; i < table->ends.count; i++) {
-		size_t column = i % printer->column_count;
+		size_t column = i % columns;
 
 		put_cell(printer, column, table->text.data + start, table->ends.items[i] - start);
-		if (column + 1 == printer->column_count)
+		if (column + 1 == columns)
 			text_put(&printer->out, "\n", 1);
 		start = table->ends.items[i];
 	}

@@ -156,7 +156,7 @@ static int parse_one(const char **at, struct store_url *url, struct err *err)
 	url->driver = STORE_URL_S3;
 	url->s3.aws = part[0] == 'a';
 	if (store_url_s3_parse(*at, &url->s3, err) < 0)
-		return err_prefix(err, "%s:", part);
+		return err_prefix(err, "%s", part);
 	return 0;
 }
 

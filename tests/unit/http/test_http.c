@@ -188,6 +188,7 @@ static void test_body_over_the_cap(void **state)
 	assert_int_equal(perform(&f), -1);
 	assert_int_equal(f.err.code, ERR_DATA);
 	assert_string_equal(f.err.msg, "the answer is longer than 2 bytes");
+	http_response_free(&f.response);
 	f.request.into_max = 3;
 	assert_int_equal(perform(&f), 0);
 	end(&f);

@@ -9,11 +9,12 @@ KILLAT=$BUILD/tests/fault/killat
 GENTREE=$BUILD/tests/bench/gentree
 
 # world_conf DIR: settings of a backend whose files are all in DIR; the store is shared.
+# STORE is its URL, where it is not a folder of the world.
 world_conf() {
 	mkdir -p "$1/idx" "$1/state"
 	cat >"$1/conf" <<-CONF
 		mail_home = $1/idx/%2Mu/%u
-		obox_index_fs = posix:$WORLD/store
+		obox_index_fs = ${STORE:-posix:$WORLD/store}
 		state_dir = $1/state
 		backend_host = ${1##*/}
 		metacache_close_delay = 0

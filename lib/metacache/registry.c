@@ -9,6 +9,7 @@
 #include "base/mem.h"
 
 #define BUSY_MS 10000
+#define BUSY_POLL_MS 5
 #define PENDING_MAX 256 /* rows in one transaction: a few milliseconds of lock */
 #define PENDING_MS 200
 
@@ -147,15 +148,30 @@ static int make_schema(struct registry *registry, struct err *err)
 	return exec(registry, "COMMIT", err);
 }
 
+/* SQLite does not wait for another program that is making the file a WAL one right
+ * now, whatever its busy time-out is. */
+static int set_up_journal(struct registry *registry, struct err *err)
+{
+	int64_t until = clock_mono_ms() + BUSY_MS;
+	int ret;
+
+	while ((ret = exec(registry,
+			   "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
+			   "PRAGMA cache_size = -8000",
+			   err)) < 0 &&
+	       (sqlite3_errcode(registry->db) & 0xff) == SQLITE_BUSY && clock_mono_ms() < until)
+		clock_sleep_ms(BUSY_POLL_MS);
+	if (ret == 0)
+		err_clear(err);
+	return ret;
+}
+
 static int prepare(struct registry *registry, bool read_only, struct err *err)
 {
 	int version;
 
 	sqlite3_busy_timeout(registry->db, BUSY_MS);
-	if (!read_only && exec(registry,
-			       "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
-			       "PRAGMA cache_size = -8000",
-			       err) < 0)
+	if (!read_only && set_up_journal(registry, err) < 0)
 		return -1;
 	if (read_version(registry, &version, err) < 0)
 		return -1;

@@ -66,7 +66,7 @@ static int run(struct tool *tool)
 	automc struct metacache mc = { .locks_fd = -1 };
 	struct clean clean = { .tool = tool, .mc = &mc };
 	struct err err = { 0 };
-	int code = common_open(tool, &mc, METACACHE_STORE);
+	int code = common_open(tool, &mc, METACACHE_STORE | METACACHE_SESSIONS);
 
 	if (code != 0)
 		return code;

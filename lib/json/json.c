@@ -130,6 +130,11 @@ int json_need(int ret, const char *name, struct err *err)
 	return ret == 0 ? err_set(err, ERR_DATA, "member \"%s\" is missing", name) : ret;
 }
 
+bool json_is_list(const struct json *json)
+{
+	return json_typeof(in(json)) == JSON_ARRAY;
+}
+
 size_t json_count(const struct json *array)
 {
 	return json_array_size(in(array));

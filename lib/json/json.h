@@ -42,6 +42,8 @@ int json_get_object(const struct json *object, const char *name, const struct js
 /* Turns an absent member (0) into an error: json_need(json_get_str(…), "base", err). */
 int json_need(int ret, const char *name, struct err *err);
 
+/* Whether it is an array; one of anything else has no items. */
+bool json_is_list(const struct json *json);
 size_t json_count(const struct json *array);
 const struct json *json_at(const struct json *array, size_t index);
 /* The text of an array's item; NULL when it is no string. */

@@ -11,6 +11,7 @@
 #include "base/fsx.h"
 #include "base/mem.h"
 #include "base/quote.h"
+#include "cluster/doveadm.h"
 #include "metacache/remote.h"
 #include "metacache/session.h"
 #include "metacache/state.h"
@@ -111,6 +112,23 @@ static int check_unit(struct clean *clean, const struct unit *unit)
 	return 0;
 }
 
+/* A session that has logged in but opened nothing yet holds no file. */
+static int check_logged_in(struct clean *clean)
+{
+	struct err *err = &clean->result->err;
+	unsigned sessions = 0;
+
+	if (!clean->mc->doveadm)
+		return 0;
+	if (doveadm_who(clean->mc->doveadm, clean->home.user, &sessions, err) < 0)
+		return stop(clean, CLEAN_FAILED);
+	if (sessions == 0)
+		return 0;
+	err_set(err, ERR_BUSY, "the user is logged in here");
+	err_again(err);
+	return stop(clean, CLEAN_BUSY);
+}
+
 static int check_in_use(struct clean *clean)
 {
 	struct err *err = &clean->result->err;
@@ -139,7 +157,7 @@ static int check_units(struct clean *clean)
 		err_hint(&clean->result->err, "move it out of the metacache root");
 		return stop(clean, CLEAN_DIRTY);
 	}
-	return check_in_use(clean);
+	return check_logged_in(clean) < 0 ? -1 : check_in_use(clean);
 }
 
 /* What was renamed away is what was checked, and nobody got hold of it meanwhile. */
@@ -191,7 +209,7 @@ static int remove_directory(struct clean *clean, const char *path, const struct 
 		err_sys(err, errno, "move %s away", path);
 		return stop_of_err(clean);
 	}
-	if (check_moved(&trash, &clean->mc->rules, before, err) < 0)
+	if (check_moved(&trash, &clean->mc->rules, before, err) < 0 || check_logged_in(clean) < 0)
 		return put_back(clean, &trash, path);
 	return 0;
 }

@@ -13,6 +13,7 @@
 #include "base/fsx.h"
 #include "base/mem.h"
 #include "base/quote.h"
+#include "cluster/doveadm.h"
 #include "metacache/state.h"
 #include "metacache/user_lock.h"
 
@@ -105,6 +106,19 @@ static int open_store(struct metacache *mc, struct err *err)
 	return 0;
 }
 
+static int open_sessions(struct metacache *mc, struct err *err)
+{
+	const char *key = NULL;
+
+	if (!mc->settings->doveadm_url)
+		return 0;
+	if (settings_api_key(mc->settings, &key, err) < 0)
+		return -1;
+	if (!key)
+		return err_set(err, ERR_CONFIG, "doveadm_url is set, but doveadm_api_key is not");
+	return doveadm_open(mc->settings->doveadm_url, key, &mc->doveadm, err);
+}
+
 /* Who and when: the host's name, and the boot as the change time of /proc, as
  * Dovecot's reboots file has it. */
 static int identify(struct metacache *mc, struct err *err)
@@ -128,6 +142,8 @@ static int open_parts(struct metacache *mc, unsigned needs, struct err *err)
 		return open_registry(mc, needs, err);
 	if (identify(mc, err) < 0 || open_roots(mc, err) < 0 || open_locks(mc, err) < 0 ||
 	    open_registry(mc, needs, err) < 0)
+		return -1;
+	if (needs & METACACHE_SESSIONS && open_sessions(mc, err) < 0)
 		return -1;
 	return needs & METACACHE_STORE ? open_store(mc, err) : 0;
 }
@@ -176,6 +192,7 @@ void metacache_close(struct metacache *mc)
 	if (mc->registry && mc->store)
 		keep_counters(mc);
 	store_close(&mc->store);
+	doveadm_close(&mc->doveadm);
 	if (registry_close(&mc->registry, &err) < 0)
 		metacache_warn(mc, "metacache_registry_failed", NULL, &err);
 	for (size_t i = 0; i < mc->root_count; i++)

@@ -20,6 +20,8 @@
 #include "metacache/unit.h"
 #include "store/store.h"
 
+struct doveadm;
+
 struct metacache_root {
 	const char *path; /* absolute */
 	int fd;
@@ -30,6 +32,7 @@ struct metacache {
 	const struct settings *settings;
 	const struct log *log;
 	struct store *store;       /* NULL unless METACACHE_STORE was asked for */
+	struct doveadm *doveadm;   /* NULL unless METACACHE_SESSIONS, and doveadm_url is set */
 	struct registry *registry; /* NULL when it can't be had: see metacache_open() */
 	struct unit_rules rules;
 	struct metacache_root *roots;
@@ -44,6 +47,7 @@ enum metacache_needs {
 	METACACHE_REGISTRY = 2,      /* the registry must open; else it is only a convenience,
 					and a failure is logged as a warning */
 	METACACHE_REGISTRY_READ = 4, /* only read it; nothing else is opened */
+	METACACHE_SESSIONS = 8,      /* where doveadm_url is set: who is logged in */
 };
 
 /* `settings` and `log` must outlive it. */

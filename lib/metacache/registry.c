@@ -1,5 +1,6 @@
 #include "metacache/registry.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <sqlite3.h>
 #include <stdlib.h>
@@ -80,6 +81,18 @@ const char *registry_changes_name(enum registry_changes changes)
 	return names[changes];
 }
 
+/* SQLite has one code for a file that is missing and one that may not be opened. */
+static int cannot_open(const struct registry *registry, struct err *err, const char *what)
+{
+	int errnum = sqlite3_system_errno(registry->db);
+
+	if (errnum == 0)
+		return err_set(err, ERR_NOPERM, "%s %s: %s", what, registry->path,
+			       sqlite3_errmsg(registry->db));
+	err_sys(err, errnum, "%s %s", what, registry->path);
+	return errnum == ENOENT ? err_hint(err, "metacache-rescan makes it") : -1;
+}
+
 static int fail(const struct registry *registry, struct err *err, const char *what)
 {
 	int code = sqlite3_errcode(registry->db);
@@ -94,9 +107,10 @@ static int fail(const struct registry *registry, struct err *err, const char *wh
 		err_set(err, ERR_BUSY, "%s %s: another program is writing to it", what,
 			registry->path);
 		return err_again(err);
+	case SQLITE_CANTOPEN:
+		return cannot_open(registry, err, what);
 	case SQLITE_PERM:
 	case SQLITE_READONLY:
-	case SQLITE_CANTOPEN:
 		return err_set(err, ERR_NOPERM, "%s %s: %s", what, registry->path,
 			       sqlite3_errmsg(registry->db));
 	case SQLITE_CORRUPT:

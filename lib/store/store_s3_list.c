@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/buf.h"
 #include "base/hash.h"
 #include "base/mem.h"
@@ -172,21 +173,13 @@ static struct spool *make_body(const struct batch *batch)
 
 static void add_md5(struct str_vec *headers, const struct spool *body)
 {
-	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	unsigned char md5[18] = { 0 };
-	char base64[25];
+	autobuf struct buf header = { 0 };
+	unsigned char md5[16];
 
 	hash_md5(spool_memory(body), (size_t)spool_size(body), md5);
-	for (size_t i = 0; i < 6; i++) {
-		unsigned bits =
-			(unsigned)md5[i * 3] << 16 | (unsigned)md5[i * 3 + 1] << 8 | md5[i * 3 + 2];
-
-		for (size_t k = 0; k < 4; k++)
-			base64[i * 4 + k] = digits[bits >> (18 - 6 * k) & 63];
-	}
-	memcpy(base64 + 22, "==", 3);
-	vec_push(headers, xasprintf("Content-MD5: %s", base64));
+	buf_puts(&header, "Content-MD5: ");
+	base64_encode(&header, md5, sizeof md5);
+	vec_push(headers, buf_steal(&header));
 }
 
 static int delete_batch(struct store_s3 *s3, struct batch *batch, struct err *err)

@@ -187,6 +187,35 @@ there_and_back() {
 	on a "$user" dump | grep -q INBOX
 }
 
+@test "a session that only logged in keeps its indexes, where doveadm can be asked" {
+	pair_start "$DIR" index "$(posix_store)"
+	local user=user@example.com key=$DIR/api-key
+	value_of a DOVEADM_API_KEY >"$key"
+	cat >>"$DIR/a/metacache.conf" <<-CONF
+		doveadm_url = http://127.0.0.1:$(value_of a DOVEADM_PORT)
+		doveadm_api_key_file = $key
+	CONF
+	on a "$user" append INBOX 3
+	mc a flush -u "$user"
+	coproc HOLD { on a "$user" hold-login; }
+	read -r -t 20 line <&"${HOLD[0]}"
+	[ "$line" = ready ]
+	mc a flush -u "$user"
+	run -75 --separate-stderr mc a clean -u "$user"
+	[[ $stderr == *"logged in"* ]]
+	[ -e "$(home_of a "$user")" ]
+	exec {HOLD[1]}>&-
+	wait "$HOLD_PID"
+	mc a flush -u "$user"
+	# Who can't be asked may have anybody.
+	run -77 --separate-stderr mc a clean -u "$user" -o doveadm_api_key=wrong -o doveadm_api_key_file=
+	[[ $stderr == *"doveadm_api_key"* && $stderr != *wrong* ]]
+	run -69 mc a clean -u "$user" -o doveadm_url=http://127.0.0.1:1
+	[ -e "$(home_of a "$user")" ]
+	mc a clean -u "$user"
+	[ ! -e "$(home_of a "$user")" ]
+}
+
 @test "a flush while Dovecot writes takes a copy that Dovecot reads without an error" {
 	pair_start "$DIR" index "$(posix_store)"
 	local user=user@example.com i

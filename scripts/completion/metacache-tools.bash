@@ -3,7 +3,7 @@
 
 _metacache_tools_options() {
 	"$1" --help 2>/dev/null |
-		sed -n 's/^ *\(-[A-Za-z]\), .*/\1/p; s/^ *\(-[A-Za-z], \)\{0,1\}\(--[a-z-]*\).*/\2/p'
+		sed -n 's/^ *\(-[A-Za-z]\), \(--[a-z-]*\).*/\1\n\2/p; t; s/^ *\(--[a-z-]*\).*/\1/p'
 }
 
 # The choices that --help names for an option's value: --log=stderr|syslog.

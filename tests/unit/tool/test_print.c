@@ -342,6 +342,60 @@ static void test_json_of_hostile_values_parses(void **state)
 	close(fd);
 }
 
+/* As Dovecot's str_tabescape(). */
+static void test_tab_escapes(void **state)
+{
+	int fd = capture_open();
+	struct print_options options = options_of(PRINT_TAB, fd);
+	struct str_vec selected = { 0 };
+	struct err err = { 0 };
+	struct printer *printer;
+
+	(void)state;
+	select_fields(&selected, (const char *const[]){ "username", "root", NULL });
+	options.selected = &selected;
+	options.no_header = true;
+	printer = start(&options);
+	assert_int_equal(
+		print_row(printer,
+			  (struct print_value[FIELDS]){
+				  [0] = print_str("\001a\tb\rc\nd\\"), [5] = print_str("\n") },
+			  &err),
+		0);
+	end(&printer);
+	assert_captured(fd, "\001"
+			    "1a\001tb\001rc\001nd\\\t\001n\n");
+	str_vec_free(&selected);
+	close(fd);
+}
+
+static void test_table_counts_characters(void **state)
+{
+	static const struct print_field two[] = { { .name = "user" }, { .name = "x" } };
+	static const char *const users[] = { "h\xc3\xa9l\xc3\xa8ne", "someone", "i" };
+	int fd = capture_open();
+	struct print_options options = options_of(PRINT_TABLE, fd);
+	struct printer *printer;
+	struct err err = { 0 };
+
+	(void)state;
+	options.fields = two;
+	options.field_count = 2;
+	printer = start(&options);
+	for (size_t i = 0; i < ROWS(users); i++)
+		assert_int_equal(
+			print_row(printer,
+				  (struct print_value[]){ print_str(users[i]), print_uint(i) },
+				  &err),
+			0);
+	end(&printer);
+	assert_captured(fd, "user     x\n"
+			    "h\xc3\xa9l\xc3\xa8ne   0\n"
+			    "someone  1\n"
+			    "i        2\n");
+	close(fd);
+}
+
 /* The failure may come with a row, and must have come by print_finish(). */
 static void test_full_disk(void **state)
 {
@@ -514,6 +568,8 @@ int main(void)
 		cmocka_unit_test(test_format_names),
 		cmocka_unit_test(test_hostile_values),
 		cmocka_unit_test(test_json_of_hostile_values_parses),
+		cmocka_unit_test(test_tab_escapes),
+		cmocka_unit_test(test_table_counts_characters),
 		cmocka_unit_test(test_full_disk),
 		cmocka_unit_test(test_live_rows_are_out_at_once),
 		cmocka_unit_test(test_table_of_many_rows),

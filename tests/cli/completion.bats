@@ -1,0 +1,43 @@
+#!/usr/bin/env bats
+# bash completion: what it offers is what the programs' --help says.
+
+setup() {
+	PATH=$(cd "$BIN" && pwd):$PATH
+	compopt() { :; } # only known within a real completion
+	. "$BATS_TEST_DIRNAME/../../scripts/completion/metacache-tools.bash"
+}
+
+offered() {
+	COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+	_metacache_tools "$1"
+	echo "${COMPREPLY[*]}"
+}
+
+@test "options are those of the program" {
+	[ "$(offered metacache-list --f)" = "--format --field" ]
+	[ "$(offered metacache-flush --fi)" = "--file --field" ]
+	[[ " $(offered metacache-flush -) " == *" -i --important -p --priority --overwrite "* ]]
+	[[ " $(offered metacache-list -) " != *" --important "* ]]
+}
+
+@test "values that have choices" {
+	[ "$(offered metacache-list -f t)" = "tab table" ]
+	[ "$(offered metacache-list --format = js)" = "json jsonl" ]
+	[ "$(offered metacache-list --format =)" = "flow pager tab table json jsonl" ]
+	[ "$(offered metacache-list --log '')" = "stderr syslog" ]
+	[ "$(offered metacache-list --log-format j)" = "json" ]
+}
+
+@test "files" {
+	cd "$BATS_TEST_TMPDIR"
+	touch 'my conf'
+	[ "$(offered metacache-list -c my)" = "my conf" ]
+	[ "$(offered metacache-flush -F my)" = "my conf" ]
+	[ "$(offered metacache-list mask)" = "" ]
+}
+
+@test "every program is known" {
+	for program in "$BIN"/*; do
+		complete -p "${program##*/}"
+	done
+}

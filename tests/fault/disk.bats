@@ -82,7 +82,7 @@ clean_on_full() {
 	[ "$status" = 0 ] || [ "$status" = 73 ]
 	tree_of "$WORLD/here/idx" >"$T/now"
 	[ -z "$(grep -vxFf "$T/whole" "$T/now")" ]
-	[ "$status" = 73 ] || ! grep /mailboxes/ "$T/now"
+	[ "$status" = 73 ] || [ -z "$(grep /mailboxes/ "$T/now")" ]
 	rm "$T/disk"/fill.*
 	mc clean -q -p 2 -u "${USERS[0]}" >/dev/null || [ $? = 67 ]
 	mc refresh -q -u "${USERS[0]}" >/dev/null

@@ -56,7 +56,8 @@ stop_loop() {
 	for round in $(seq "$ROUNDS"); do
 		world_change
 		both run_it run_it
-		among $a 0 && among $b 0
+		among $a 0
+		among $b 0
 		[ "$(bundles)" = "$(units)" ]
 	done
 	tree_of "$here" >"$T/whole"
@@ -112,7 +113,8 @@ assert re.fullmatch(rb"(<(\d{7})\2>)+", text), text[-40:]' "$log"
 		echo "here $round" >>"$home/dovecot.list.index.log"
 		echo "there $round" >>"$WORLD"/there/idx/??/"$user"/dovecot.list.index.log
 		both flush_here flush_there
-		among $a "0 65" && among $b "0 65"
+		among $a "0 65"
+		among $b "0 65"
 		# Each side that was told "uploaded" has its bundle in storage: named in its .state.
 		# (What a loser's .state names, the winner may have superseded.)
 		for state in "$a:$home/.state" "$b:$(echo "$WORLD"/there/idx/??/"$user"/.state)"; do
@@ -148,10 +150,12 @@ assert re.fullmatch(rb"(<(\d{7})\2>)+", text), text[-40:]' "$log"
 		tree_of "$here" >"$T/whole"
 		both refresh_it flush_it
 		# Refresh may have looked first: changed here only, which is no conflict.
-		among $a 0 && among $b 0
+		among $a 0
+		among $b 0
 		diff "$T/whole" <(tree_of "$here")
 		both clean_it refresh_it
-		among $a "0 75" && among $b 0
+		among $a "0 75"
+		among $b 0
 		# Whole, or not there.
 		[ -z "$(tree_of "$here")" ] || diff "$T/whole" <(tree_of "$here")
 		mc refresh -q -u "$user" >/dev/null
@@ -170,7 +174,8 @@ assert re.fullmatch(rb"(<(\d{7})\2>)+", text), text[-40:]' "$log"
 		# Something to sweep, as from a killed run.
 		mkdir -p "$here/.trash/left$round/a/b"
 		both refresh_it sweep_it
-		among $a 0 && among $b 0
+		among $a 0
+		among $b 0
 		diff "$T/whole" <(tree_of "$here")
 		no_leftovers
 	done

@@ -132,7 +132,8 @@ clean_done() { [ -z "$(tree_of "$here")" ] && no_leftovers && same_store && othe
 		fault "kind=list count=0 do=$do"
 		run mc flushall -q
 		[ "$status" = 75 ] || [ "$status" = "$(code_of "$do")" ]
-		same_tree && same_store
+		same_tree
+		same_store
 		fault
 		ends 0 flushall
 		flush_done

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/fsx.h"
 #include "base/mem.h"
+#include "base/quote.h"
 #include "base/workers.h"
 #include "metacache/trash.h"
 
@@ -68,8 +69,10 @@ static void add_home(struct rescan *rescan, const char *user)
 	pthread_mutex_lock(&rescan->mutex);
 	if (ret < 0) {
 		totals->failed++;
-		if (rescan->first.code == ERR_NONE)
+		if (rescan->first.code == ERR_NONE) {
+			err_prefix(&err, "user %s", quote_str(user).s);
 			rescan->first = err;
+		}
 	}
 	if (ret > 0 && scanned.units.count > 0) {
 		totals->users++;

@@ -1,0 +1,119 @@
+#!/usr/bin/env bats
+# metacache-list: goldens of all formats, masks, fields, and a registry that is missing or no good.
+
+setup() {
+	. "$BATS_TEST_DIRNAME/world.bash"
+	users 3
+	db=$W/here/state/users.db
+	# Known figures: those of the generated trees depend on time and file system.
+	sqlite3 "$db" "UPDATE users SET dev_major=8, dev_minor=1, bytes0=1, bytes1=0, bytes2=20480, bytes3=3000000,
+		access0=1700000000, access1=0, access2=1700000001, access3=1700000002, changes=2, cleanup_weight=1700000003;
+		UPDATE users SET changes=0, last_service='imap' WHERE username LIKE 'user000001%'"
+}
+
+NAMES="username upload-within dev-major dev-minor bytes-used(0) last-access(0) bytes-used(1) last-access(1)
+	bytes-used(2) last-access(2) bytes-used(3) last-access(3) changes last-service cleanup-weight"
+
+row() { # row SEPARATOR USER CHANGES SERVICE
+	printf '%s' "$2"
+	printf "$1%s" 300 8 1 1 1700000000 0 0 20480 1700000001 3000000 1700000002 "$3" "$4" 1700000003
+	echo
+}
+
+@test "tab: a header and a row a user, in order of the name; also what a pipe gets without -f" {
+	{
+		echo $NAMES | tr ' ' '\t'
+		row '\t' "${USERS[0]}" important ''
+		row '\t' "${USERS[1]}" none imap
+		row '\t' "${USERS[2]}" important ''
+	} >"$BATS_TEST_TMPDIR/want"
+	diff "$BATS_TEST_TMPDIR/want" <(mc list -f tab)
+	diff "$BATS_TEST_TMPDIR/want" <(mc list)
+}
+
+@test "json and jsonl: the same fields, numbers as numbers, and only text as text" {
+	cat >"$BATS_TEST_TMPDIR/want" <<-END
+		{"bytes-used(0)":1,"bytes-used(1)":0,"bytes-used(2)":20480,"bytes-used(3)":3000000,"changes":"none","cleanup-weight":1700000003,"dev-major":8,"dev-minor":1,"last-access(0)":1700000000,"last-access(1)":0,"last-access(2)":1700000001,"last-access(3)":1700000002,"last-service":"imap","upload-within":300,"username":"user000001@example.com"}
+	END
+	diff "$BATS_TEST_TMPDIR/want" <(mc list -f json | jq -cS '.users[1]')
+	diff "$BATS_TEST_TMPDIR/want" <(mc list -f jsonl | jq -cS . | sed -n 2p)
+	[ "$(mc list -f json | jq '.users | length')" = 3 ]
+	[ "$(mc list -f json | jq -r '.users[0] | to_entries[] | select(.value | type == "string") | .key' |
+		paste -sd' ')" = "username changes last-service" ]
+	diff <(mc list -f json | jq -r '.users[0] | keys_unsorted[]') <(echo $NAMES | tr ' ' '\n')
+	# The example of the manual page.
+	[ "$(mc list -f json | jq -r '.users[] | select(.changes != "none").username' | paste -sd' ')" = \
+		"${USERS[0]} ${USERS[2]}" ]
+}
+
+@test "flow, pager and table" {
+	pick=(--field 'username,bytes-used(3),last-access(1),last-access(3),changes')
+	[ "$(TZ=UTC mc list -f flow "${pick[@]}" "${USERS[1]}")" = \
+		"username=${USERS[1]} bytes-used(3)=3000000 last-access(1)=0 last-access(3)=1700000002 changes=none" ]
+	diff <(TZ=UTC mc list -f pager "${pick[@]}" "${USERS[1]}") <(
+		printf '%s\n' "username: ${USERS[1]}" 'bytes-used(3): 3000000' 'last-access(1): 0' \
+			'last-access(3): 1700000002' 'changes: none'
+	)
+	diff <(TZ=UTC mc list -f table "${pick[@]}" '*1@*') - <<-END
+		username                bytes-used(3)  last-access(1)  last-access(3)       changes
+		user000001@example.com           2.9M  -               2023-11-14 22:13:22  none
+	END
+}
+
+@test "masks" {
+	names() { mc list -f tab --field username "$@" | tail -n +2 | paste -sd' '; }
+	[ "$(names '*')" = "${USERS[*]}" ]
+	[ "$(names '*00?@example.com')" = "${USERS[*]}" ]
+	[ "$(names 'user000002@*')" = "${USERS[2]}" ]
+	[ "$(names "${USERS[1]}")" = "${USERS[1]}" ]
+	[ "$(names 'USER*')" = "" ]
+	[ "$(names 'user')" = "" ]
+	[ "$(names '')" = "" ]
+	[ "$(mc list -f json nobody | jq -c .)" = '{"users":[]}' ]
+}
+
+@test "--field: in the order given, repeated or by commas; all shows root; an unknown one is 64" {
+	[ "$(mc list -f tab --field changes,username | head -1)" = $'changes\tusername' ]
+	[ "$(mc list -f tab --field changes --field username | head -1)" = $'changes\tusername' ]
+	[ "$(mc list -f tab --field username --field root "${USERS[0]}" | tail -1 | tr '\t' '\n' | sort)" = \
+		"$(printf '%s\n' "$idx" "${USERS[0]}" | sort)" ]
+	[ "$(mc list -f json --field all | jq -r '.users[0].root')" = "$idx" ]
+	[ "$(mc list -f json | jq '.users[0] | has("root")')" = false ]
+	says 64 'no such field: "nope" (fields: username root' list --field username,nope
+}
+
+@test "only the registry is read: not the trees, not the store, and nothing is written" {
+	mc list >"$BATS_TEST_TMPDIR/want"
+	rm -rf "$idx" "$W/store"
+	before=$(sha256sum <"$db")
+	diff "$BATS_TEST_TMPDIR/want" <(mc list)
+	[ "$(sha256sum <"$db")" = "$before" ]
+}
+
+@test "without a registry it is 66, and none is made" {
+	rm -f "$db"*
+	says 66 "$db: No such file or directory (metacache-rescan makes it)" list
+	[ ! -e "$db" ]
+	[ ! -s "$BATS_TEST_TMPDIR/out" ]
+	: >"$db"
+	says 66 "$db is empty" list
+}
+
+@test "a registry that is none, or of a newer version, is 65" {
+	rm -f "$db"*
+	echo 'this is no database, however long it may be' >"$db"
+	says 65 "$db: file is not a database (delete the file and run metacache-rescan)" list
+	rm "$db"
+	mc rescan -q >/dev/null
+	sqlite3 "$db" 'PRAGMA user_version = 99' >/dev/null
+	says 65 "$db has schema 99" list
+}
+
+@test "a row that holds what no user name can is shown without harm" {
+	sqlite3 "$db" "UPDATE users SET username = 'a' || char(10, 9, 27) || 'b' WHERE username = '$user'"
+	[ "$(mc list -f tab | wc -l)" = 4 ]
+	[ "$(mc list -f json | jq -r '.users[0].username | explode | map(tostring) | join(" ")')" = "97 10 9 27 98" ]
+	mc list -f table >"$BATS_TEST_TMPDIR/out"
+	run -1 grep $'\e' "$BATS_TEST_TMPDIR/out"
+	[ "$(wc -l <"$BATS_TEST_TMPDIR/out")" = 4 ]
+}

@@ -1,0 +1,155 @@
+#!/usr/bin/env bats
+# metacache-refresh: each result, conflicts, locks, sessions, bundles that are no good, listings
+# that fail.
+
+setup() {
+	. "$BATS_TEST_DIRNAME/world.bash"
+	users 2 flushed
+}
+
+# Another backend goes on with what this one flushed.
+elsewhere() {
+	storage_of >/dev/null
+	world_change there
+	"$BIN/metacache-flushall" -q -c "$W/there/conf" >/dev/null
+}
+there() { "$BIN/metacache-refresh" -c "$W/there/conf" "$@"; }
+result() { fields result refresh -u "$user" "$@"; }
+
+@test "created: rows as text and JSON" {
+	world_conf "$W/there"
+	bytes=$(find "$W/store" -path "*$user*" -name 'bundle.*' -printf '%s\n' | paste -sd+ | bc)
+	[ "$(there -u "$user" -f json | jq -c 'del(.users[0].duration_ms)')" = \
+		'{"users":[{"username":"'"$user"'","result":"created","created":3,"changed":0,"unchanged":0,"conflicts":0,"bytes":'"$bytes"',"error":null}]}' ]
+	diff <(tree_of "$home") <(tree_of "$(find "$W/there/idx" -name "$user")")
+	[ "$(there -u "$user" | head -1)" = \
+		$'username\tresult\tcreated\tchanged\tunchanged\tconflicts\tbytes\tduration_ms\terror' ]
+	[ "$(there -u "$user" -f jsonl | jq -c '[.result, .unchanged, .bytes, (.duration_ms | type)]')" = \
+		'["refreshed_unchanged",3,0,"number"]' ]
+}
+
+@test "nothing: neither here nor in storage is 0, and makes nothing" {
+	remember
+	[ "$(fields username,result refresh -u nobody@example.com)" = $'nobody@example.com\tnothing' ]
+	untouched
+}
+
+@test "refreshed_changed: what another backend wrote comes here" {
+	elsewhere
+	remember
+	[ "$(fields result refresh -n -u "$user")" = refreshed_changed ]
+	untouched
+	[ "$(fields result,changed refresh -A | sort -u)" = $'refreshed_changed\t3' ]
+	diff <(tree_of "$idx") <(tree_of "$W/there/idx")
+	no_leftovers
+}
+
+@test "local changes that storage does not have stay: refreshed_unchanged" {
+	world_change
+	tree_of "$idx" >"$BATS_TEST_TMPDIR/whole"
+	[ "$(result)" = refreshed_unchanged ]
+	diff "$BATS_TEST_TMPDIR/whole" <(tree_of "$idx")
+}
+
+@test "kept: storage is not asked within the close delay, unless it is marked" {
+	mc refresh -q -u "$user" --service imap >/dev/null
+	mv "$W/store" "$W/away"
+	mkdir "$W/store"
+	[ "$(result -o metacache_close_delay=1h)" = kept ]
+	rmdir "$W/store"
+	mv "$W/away" "$W/store"
+	[ "$(result --mark)" = marked ]
+	[ "$(result -o metacache_close_delay=1h)" = refreshed_unchanged ]
+	[ "$(result -o metacache_close_delay=1h)" = kept ]
+}
+
+@test "--mark -n changes nothing" {
+	remember
+	state=$(sha256sum <"$home/.state")
+	[ "$(result --mark -n)" = marked ]
+	untouched
+	[ "$(sha256sum <"$home/.state")" = "$state" ]
+}
+
+@test "--service is kept as last-service" {
+	mc refresh -q --service pop3 -u "$user" >/dev/null
+	[ "$(fields last-service list "$user")" = pop3 ]
+	mc refresh -q --service $'bad\e\nname' -u "$user" >/dev/null || true
+	mc list -f table "$user" >"$BATS_TEST_TMPDIR/out"
+	run -1 grep $'\e' "$BATS_TEST_TMPDIR/out"
+}
+
+@test "conflict: changed here and in storage is 65, both stay; --discard-important takes the one in storage" {
+	elsewhere
+	world_change
+	echo here >>"$home/dovecot.list.index.log"
+	remember
+	says 65 'changed here, and storage has a bundle of another writer; both are kept (metacache-refresh --discard-important' \
+		refresh -q -u "$user" -f json
+	[ "$(jq -c '.users[0] | [.result, .conflicts, .changed]' "$BATS_TEST_TMPDIR/out")" = '["conflict",3,0]' ]
+	untouched
+	[ "$(result --discard-important)" = refreshed_changed ]
+	diff <(tree_of "$home") <(tree_of "$(find "$W/there/idx" -name "$user")")
+}
+
+@test "in_use: obsolete, but a session has it open: 75, and it is left alone" {
+	elsewhere
+	exec 7<"$home/dovecot.list.index.log"
+	inode=$(stat -c %i "$home/dovecot.list.index.log")
+	says 75 'root indexes is older than in storage, but a session has it open (refresh again' refresh -q -u "$user" -f tab --field result
+	[ "$(tail -1 "$BATS_TEST_TMPDIR/out")" = in_use ]
+	[ "$(stat -c %i "$home/dovecot.list.index.log")" = "$inode" ]
+	exec 7<&-
+	[ "$(result)" = refreshed_changed ]
+}
+
+@test "a user who is locked by another program: 75 after the time that is set" {
+	elsewhere
+	hold_user_locks
+	remember
+	says 75 'is locked by another program (try again' refresh -q -u "$user" -o user_lock_timeout=200ms
+	untouched
+	release
+	[ "$(result)" = refreshed_changed ]
+}
+
+@test "a bundle that is no good is 65 and named; the home stays, or does not appear" {
+	elsewhere
+	bundle=$(find "$W/store" -path "*$user/mailboxes/*" -name 'bundle.*' | head -1)
+	printf 'no bundle' >"$bundle"
+	tree=$(tree_of "$idx")
+	says 65 "${bundle##*/}" refresh -q -u "$user" -f tab --field result
+	[ "$(tail -1 "$BATS_TEST_TMPDIR/out")" = failed ]
+	folder=$(basename "$(dirname "$(dirname "$bundle")")")
+	diff <(grep "$folder" <<<"$tree") <(tree_of "$idx" | grep "$folder")
+	no_leftovers
+	rm -r "$W/there"
+	world_conf "$W/there"
+	run -65 there -q -u "$user"
+	[ -z "$(find "$W/there/idx" -name "*.index*" -path "*$folder*")" ]
+}
+
+@test "a bundle of another user is refused" {
+	for kind in other; do
+		from=$(find "$W/store" -path "*${USERS[1]}/idx/*" -name 'bundle.*')
+		cp "$from" "$(find "$W/store" -path "*$user/idx/*" -name 'bundle.*')"
+	done
+	world_conf "$W/there"
+	run -65 --separate-stderr there -q -u "$user"
+	[ "${#stderr_lines[@]}" = 1 ]
+	[[ "$stderr" == *"${USERS[1]}"* ]]
+	[ -z "$(find "$W/there/idx" -name 'dovecot.list*')" ]
+}
+
+@test "a listing that fails: 69, the home stays, none is made" {
+	elsewhere
+	remember
+	says 69 "$W/none: No such file" refresh -q -u "$user" -o "obox_index_fs=posix:$W/none"
+	says 69 'connect' refresh -q -u "$user" \
+		-o 'obox_index_fs=s3:http://K:S@127.0.0.1:1/?bucket=b&max_retries=0&max_connect_retries=0'
+	untouched
+	rm -rf "$home"
+	remember
+	says 69 "$W/none: No such file" refresh -q -u "$user" -o "obox_index_fs=posix:$W/none"
+	untouched
+}

@@ -14,6 +14,7 @@ struct spool {
 	struct buf memory;
 	const char *dir;
 	size_t memory_max;
+	uint64_t max;
 	int fd; /* -1 while in memory */
 	uint64_t size;
 };
@@ -24,6 +25,7 @@ struct spool *spool_new(const char *dir, size_t memory_max)
 
 	spool->dir = dir;
 	spool->memory_max = memory_max;
+	spool->max = UINT64_MAX;
 	spool->fd = -1;
 	return spool;
 }
@@ -88,8 +90,16 @@ static int move_to_disk(struct spool *spool, struct err *err)
 	return 0;
 }
 
+void spool_set_max(struct spool *spool, uint64_t bytes)
+{
+	spool->max = bytes;
+}
+
 int spool_write(struct spool *spool, const void *data, size_t len, struct err *err)
 {
+	if (len > spool->max - spool->size)
+		return err_set(err, ERR_DATA, "more than %llu bytes",
+			       (unsigned long long)spool->max);
 	if (spool->fd < 0 && len > spool->memory_max - spool->memory.len &&
 	    move_to_disk(spool, err) < 0)
 		return -1;

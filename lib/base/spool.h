@@ -29,6 +29,9 @@ void spool_free(struct spool **spool);
 /* Append. 0, or -1 (disk full, I/O); then the content is unusable. */
 int spool_write(struct spool *spool, const void *data, size_t len, struct err *err);
 
+/* From now on more than `bytes` in all are refused (ERR_DATA), wherever they would go. */
+void spool_set_max(struct spool *spool, uint64_t bytes);
+
 /* Drop what was written, for another try. */
 void spool_reset(struct spool *spool);
 

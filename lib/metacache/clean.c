@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,8 +16,6 @@
 #include "metacache/state.h"
 #include "metacache/trash.h"
 #include "metacache/user_lock.h"
-
-#define TREE "tree" /* what was renamed away, in its trash entry */
 
 const char *clean_outcome_name(enum clean_outcome outcome)
 {
@@ -166,14 +163,11 @@ static int check_moved(const struct trash *trash, const struct unit_rules *rules
 {
 	unsigned char was_print[HASH_CONTENT_SIZE], is_print[HASH_CONTENT_SIZE];
 	autohome struct home now = { 0 };
-	autofd int fd = fsx_opendir(trash->fd, TREE);
 	int in_use;
 
-	if (fd < 0)
-		return err_sys(err, errno, "open what was moved to .trash");
-	if (unit_scan(fd, rules, &now, err) < 0)
+	if (unit_scan(trash->fd, rules, &now, err) < 0)
 		return -1;
-	in_use = session_home_in_use(fd, &now, err);
+	in_use = session_home_in_use(trash->fd, &now, err);
 	if (in_use < 0)
 		return -1;
 	unit_fingerprint(before, was_print);
@@ -185,12 +179,12 @@ static int check_moved(const struct trash *trash, const struct unit_rules *rules
 
 static int put_back(struct clean *clean, struct trash *trash, const char *path)
 {
-	struct err *err = &clean->result->err;
+	struct err *err = &clean->result->err, failed = { 0 };
 	char kept[4096];
 
-	if (renameat2(trash->fd, TREE, clean->home.root->fd, path, RENAME_NOREPLACE) == 0)
+	if (trash_put_back(trash, clean->home.root, path, &failed) == 0)
 		return stop_of_err(clean);
-	err_sys(err, errno, "put %s back", path);
+	*err = failed;
 	if (trash_keep(trash, clean->home.root, kept, err) == 0)
 		err_hint(err, "the old indexes are kept in %s", kept);
 	return stop(clean, CLEAN_FAILED);
@@ -203,12 +197,8 @@ static int remove_directory(struct clean *clean, const char *path, const struct 
 	autotrash struct trash trash = TRASH_NONE;
 	struct err *err = &clean->result->err;
 
-	if (trash_new(clean->home.root, &trash, err) < 0)
+	if (trash_take(clean->home.root, path, &trash, err) < 0)
 		return stop_of_err(clean);
-	if (renameat2(clean->home.root->fd, path, trash.fd, TREE, RENAME_NOREPLACE) < 0) {
-		err_sys(err, errno, "move %s away", path);
-		return stop_of_err(clean);
-	}
 	if (check_moved(&trash, &clean->mc->rules, before, err) < 0 || check_logged_in(clean) < 0)
 		return put_back(clean, &trash, path);
 	return 0;

@@ -18,12 +18,17 @@ void fetch_free(struct fetched *fetched)
 	state_free(&fetched->state);
 }
 
+/* No more is taken than the listing announced. */
 static int get_bundle(const struct metacache *mc, const struct metacache_home *home,
 		      const struct remote_unit *remote, const char *name, struct spool *spool,
 		      struct err *err)
 {
 	autobuf struct buf key = { 0 };
 
+	for (size_t i = 0; i < remote->objects.count; i++) {
+		if (strcmp(remote->objects.items[i].name, name) == 0)
+			spool_set_max(spool, remote->objects.items[i].size_bytes);
+	}
 	remote_prefix(&key, home->prefix, remote->id);
 	buf_puts(&key, name);
 	spool_reset(spool);

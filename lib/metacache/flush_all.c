@@ -10,7 +10,7 @@
 #include "metacache/flush.h"
 
 #define BATCH 32       /* homes handed to a thread at once: a hand-over costs more than a look */
-#define HOME_THREADS 4 /* that look at homes, while others upload */
+#define HOME_THREADS 8 /* that look at homes and wait for their uploads */
 
 struct all {
 	const struct metacache *mc;

@@ -95,12 +95,12 @@ static bool is_unchanged(const struct flush_unit *job)
 
 static int conflict(struct flush_unit *job, const struct remote_unit *remote)
 {
-	const struct remote_object *newest = &remote->objects.items[remote->objects.count - 1];
+	const struct remote_object *theirs = remote_unknown(remote, &job->state);
 
 	job->outcome = FLUSH_CONFLICT;
 	err_set(&job->err, ERR_CONFLICT,
 		"%s changed here, and storage has %s of another writer; both are kept",
-		unit_title(job->unit), newest->name);
+		unit_title(job->unit), theirs->name);
 	return err_hint(&job->err,
 			"metacache-refresh --discard-important takes the one in storage, "
 			"metacache-flush --overwrite the one here");

@@ -15,6 +15,7 @@
 #include "base/quote.h"
 #include "cluster/doveadm.h"
 #include "metacache/state.h"
+#include "metacache/trash.h"
 #include "metacache/user_lock.h"
 
 static const char *const store_kind_names[STORE_KINDS] = {
@@ -55,6 +56,7 @@ static int open_roots(struct metacache *mc, struct err *err)
 		if (fstat(root->fd, &st) < 0)
 			return err_sys(err, errno, "look at %s", root->path);
 		root->device = st.st_dev;
+		trash_prepare(root);
 	}
 	return 0;
 }

@@ -247,29 +247,49 @@ static bool is_own(const struct remote_object *object, const struct state *state
 	       strcmp(unique, bundle_name_own_unique(&base)) == 0;
 }
 
+static bool is_applied(const struct remote_object *object, const struct state *state)
+{
+	return (state->base && strcmp(object->name, state->base) == 0) ||
+	       str_vec_has(&state->diffs, object->name);
+}
+
+/* Contained in what is applied, written from this tree, or seen before. */
+static bool is_superseded(const struct remote_object *object, const struct state *state)
+{
+	return str_vec_has(&state->superseded, object->name) || is_own(object, state);
+}
+
+static bool is_known(const struct remote_object *object, const struct state *state)
+{
+	return is_applied(object, state) || str_vec_has(&state->unmerged, object->name) ||
+	       is_superseded(object, state);
+}
+
+const struct remote_object *remote_unknown(const struct remote_unit *unit,
+					   const struct state *state)
+{
+	for (size_t i = unit ? unit->objects.count : 0; i-- > 0;) {
+		if (!state || !is_known(&unit->objects.items[i], state))
+			return &unit->objects.items[i];
+	}
+	return NULL;
+}
+
 enum remote_verdict remote_judge(const struct remote_unit *unit, const struct state *state,
 				 struct str_vec *own_r)
 {
-	bool newer = false, has_base = false;
+	bool has_base = false;
 
 	if (!unit || unit->objects.count == 0)
 		return state && state->base ? REMOTE_BASE_LOST : REMOTE_NOTHING;
-	for (size_t i = 0; i < unit->objects.count; i++) {
+	for (size_t i = 0; state && i < unit->objects.count; i++) {
 		const struct remote_object *object = &unit->objects.items[i];
 
-		if (!state)
-			newer = true;
-		else if (state->base && strcmp(object->name, state->base) == 0)
-			has_base = true;
-		else if (str_vec_has(&state->unmerged, object->name) ||
-			 str_vec_has(&state->diffs, object->name))
-			continue;
-		else if (!str_vec_has(&state->superseded, object->name) && !is_own(object, state))
-			newer = true;
-		else if (own_r)
+		has_base |= state->base && strcmp(object->name, state->base) == 0;
+		if (own_r && !is_applied(object, state) && is_superseded(object, state))
 			vec_push(own_r, xstrdup(object->name));
 	}
-	if (newer)
+	if (remote_unknown(unit, state))
 		return REMOTE_NEWER;
 	return state->base && !has_base ? REMOTE_BASE_LOST : REMOTE_KNOWN;
 }

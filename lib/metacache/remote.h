@@ -58,6 +58,10 @@ enum remote_verdict {
 	REMOTE_BASE_LOST, /* what this tree was built from is not listed any more */
 };
 
+/* The newest listed bundle that this tree neither wrote nor contains; NULL without one. */
+const struct remote_object *remote_unknown(const struct remote_unit *unit,
+					   const struct state *state);
+
 /* Compare a listing with what the tree's .state says (NULL: no state). `own_r`
  * (may be NULL) gets the names that this tree wrote or contains, other than its
  * base and diffs: what may be deleted once the next upload is there. */

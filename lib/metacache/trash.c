@@ -75,6 +75,51 @@ int trash_new(const struct metacache_root *root, struct trash *trash_r, struct e
 	return 0;
 }
 
+void trash_prepare(const struct metacache_root *root)
+{
+	(void)mkdirat(root->fd, TRASH_DIR, 0700);
+}
+
+static int take(const struct metacache_root *root, const char *path, struct trash *trash)
+{
+	autofd int fd = fsx_opendir(root->fd, path);
+
+	/* Locked before it can be swept. */
+	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return -1;
+	bundle_name_unique(trash->name);
+	if (renameat2(root->fd, path, trash->trash_fd, trash->name, RENAME_NOREPLACE) < 0)
+		return -1;
+	trash->fd = steal_fd(&fd);
+	return 0;
+}
+
+int trash_take(const struct metacache_root *root, const char *path, struct trash *trash_r,
+	       struct err *err)
+{
+	*trash_r = TRASH_NONE;
+	trash_r->trash_fd = open_trash(root, err);
+	if (trash_r->trash_fd < 0)
+		return -1;
+	if (take(root, path, trash_r) == 0)
+		return 0;
+	err_sys(err, errno, "move %s/%s away", root->path, path);
+	cleanup_fd(&trash_r->trash_fd);
+	*trash_r = TRASH_NONE;
+	return -1;
+}
+
+int trash_put_back(struct trash *trash, const struct metacache_root *root, const char *path,
+		   struct err *err)
+{
+	if (renameat2(trash->trash_fd, trash->name, root->fd, path, RENAME_NOREPLACE) < 0)
+		return err_sys(err, errno, "put %s/%s back", root->path, path);
+	close(trash->fd);
+	close(trash->trash_fd);
+	*trash = TRASH_NONE;
+	return 0;
+}
+
 void trash_free(struct trash *trash)
 {
 	if (trash->fd < 0)

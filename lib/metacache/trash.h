@@ -18,6 +18,18 @@ struct trash {
 /* Make a locked entry. */
 int trash_new(const struct metacache_root *root, struct trash *trash_r, struct err *err);
 
+/* Rename the directory `path` below the root away: it becomes an entry itself, so
+ * nothing has to be made, which would need space. */
+int trash_take(const struct metacache_root *root, const char *path, struct trash *trash_r,
+	       struct err *err);
+
+/* Put what was taken back where it was; -1 when something is there by now. */
+int trash_put_back(struct trash *trash, const struct metacache_root *root, const char *path,
+		   struct err *err);
+
+/* Make .trash itself, while there is space. A failure shows when it is needed. */
+void trash_prepare(const struct metacache_root *root);
+
 /* Remove the entry with all in it. A tree that can't be removed is left to the
  * next sweep, so this does not fail. */
 void trash_free(struct trash *trash);

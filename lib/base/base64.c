@@ -14,7 +14,7 @@ void base64_encode(struct buf *out, const void *data, size_t len)
 
 		buf_putc(out, digits[bits >> 18]);
 		buf_putc(out, digits[bits >> 12 & 63]);
-		buf_putc(out, left > 1 ? digits[bits >> 6 & 63] : '=');
-		buf_putc(out, left > 2 ? digits[bits & 63] : '=');
+		buf_putc(out, (char)(left > 1 ? digits[bits >> 6 & 63] : '='));
+		buf_putc(out, (char)(left > 2 ? digits[bits & 63] : '='));
 	}
 }

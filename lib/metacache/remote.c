@@ -289,7 +289,7 @@ enum remote_verdict remote_judge(const struct remote_unit *unit, const struct st
 		if (own_r && !is_applied(object, state) && is_superseded(object, state))
 			vec_push(own_r, xstrdup(object->name));
 	}
-	if (remote_unknown(unit, state))
+	if (!state || remote_unknown(unit, state))
 		return REMOTE_NEWER;
 	return state->base && !has_base ? REMOTE_BASE_LOST : REMOTE_KNOWN;
 }

@@ -243,10 +243,12 @@ int flush_user(const struct metacache *mc, const struct metacache_home *home,
 		.homefd = -1,
 	};
 	int64_t started_ms = clock_mono_ms();
-	autofd int lock = user_lock(mc->locks_fd, home->user, USER_LOCK_UPLOAD,
-				    mc->settings->user_lock_timeout_ms, err);
+	autofd int lock = -1;
 
+	/* First of all: `err` may be the one in the result. */
 	*result_r = (struct flush_result){ .user = home->user };
+	lock = user_lock(mc->locks_fd, home->user, USER_LOCK_UPLOAD,
+			 mc->settings->user_lock_timeout_ms, err);
 	if (lock < 0 || open_and_scan(&flush, err) < 0 ||
 	    flush_units(&flush, pool, result_r, err) < 0)
 		return -1;

@@ -130,10 +130,8 @@ result() { fields result refresh -u "$user" "$@"; }
 }
 
 @test "a bundle of another user is refused" {
-	for kind in other; do
-		from=$(find "$W/store" -path "*${USERS[1]}/idx/*" -name 'bundle.*')
-		cp "$from" "$(find "$W/store" -path "*$user/idx/*" -name 'bundle.*')"
-	done
+	from=$(find "$W/store" -path "*${USERS[1]}/idx/*" -name 'bundle.*')
+	cp "$from" "$(find "$W/store" -path "*$user/idx/*" -name 'bundle.*')"
 	world_conf "$W/there"
 	run -65 --separate-stderr there -q -u "$user"
 	[ "${#stderr_lines[@]}" = 1 ]
@@ -147,6 +145,10 @@ result() { fields result refresh -u "$user" "$@"; }
 	says 69 "$W/none: No such file" refresh -q -u "$user" -o "obox_index_fs=posix:$W/none"
 	says 69 'connect' refresh -q -u "$user" \
 		-o 'obox_index_fs=s3:http://K:S@127.0.0.1:1/?bucket=b&max_retries=0&max_connect_retries=0'
+	for action in unavailable 500 truncate denied fail; do
+		case $action in unavailable | 500) code=69 ;; truncate) code=65 ;; denied) code=77 ;; fail) code=74 ;; esac
+		says $code "$user: " refresh -q -u "$user" -o "obox_index_fs=fault:list@*=$action:posix:$W/store"
+	done
 	untouched
 	rm -rf "$home"
 	remember

@@ -57,17 +57,14 @@ untouched() { world | diff "$BATS_TEST_TMPDIR/before" -; }
 # What no output may hold.
 no_secret() { ! grep -rF "$1" "$BATS_TEST_TMPDIR/out" "$BATS_TEST_TMPDIR/err"; }
 
-# hold FILE FIRST LENGTH [ofd]: somebody has these bytes locked until the test ends.
+# hold FILE FIRST LENGTH: somebody has these bytes locked, as Dovecot does it, until the test ends
+# or `release`.
 hold() {
 	python3 - "$@" 3>&- <<-'PY' >"$BATS_TEST_TMPDIR/held" &
-		import fcntl, os, struct, sys, time
+		import fcntl, os, sys, time
 		fd = os.open(sys.argv[1], os.O_RDWR)
 		first, length = int(sys.argv[2]), int(sys.argv[3])
-		if len(sys.argv) > 4:
-		    lock = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, first, length, 0)
-		    fcntl.fcntl(fd, 37, lock)  # F_OFD_SETLK
-		else:
-		    fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB, length, first)
+		fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB, length, first)
 		print("held", flush=True)
 		time.sleep(600)
 	PY
@@ -81,8 +78,7 @@ release() {
 	holder=
 }
 
-# Every user's bytes of every lock file: a big range in each would do, and one file is enough
-# where the test does not know which one is the user's.
+# Somebody works on every user: all bytes of all lock files are held.
 hold_user_locks() {
 	python3 - "$W/here/state/locks" 3>&- <<-'PY' >"$BATS_TEST_TMPDIR/held" &
 		import fcntl, os, struct, sys, time

@@ -1,0 +1,144 @@
+#!/usr/bin/env bats
+# metacache-flush: goldens, what is uploaded and what costs nothing, conflicts, locks, listings that
+# fail.
+
+setup() {
+	. "$BATS_TEST_DIRNAME/world.bash"
+	users 2
+}
+
+# of PROGRAM ARG…: the one row, without what differs from run to run.
+of() { mc "$@" -f json | jq -c '.users[0] | del(.duration_ms)'; }
+
+@test "rows and summary: uploaded, then unchanged without a request" {
+	mc flush -u "$user" -f json >"$BATS_TEST_TMPDIR/out"
+	bytes=$(find "$W/store" -name 'bundle.*' -printf '%s\n' | paste -sd+ | bc)
+	diff <(jq -cS 'del(.. | .duration_ms?)' "$BATS_TEST_TMPDIR/out") <(jq -cS . <<-END
+		{"users":[{"username":"$user","result":"uploaded","uploaded":3,"unchanged":0,"conflicts":0,"busy":0,
+		"failed":0,"bytes":$bytes,"error":null}],
+		"summary":{"users":1,"flushed":1,"conflicts":0,"busy":0,"failed":0,"uploaded":3,"unchanged":0,
+		"bytes":$bytes,"deleted":0,"requests":4,"retries":0,"puts":3,"lists":1,"deletes":0}}
+	END
+	)
+	[ "$(jq '[.users[0].duration_ms, .summary.duration_ms | type] | unique' -c "$BATS_TEST_TMPDIR/out")" = '["number"]' ]
+	mc flush -u "$user" -f jsonl >"$BATS_TEST_TMPDIR/out"
+	[ "$(wc -l <"$BATS_TEST_TMPDIR/out")" = 2 ]
+	[ "$(jq -s '.[1] | .summary // . | .requests' "$BATS_TEST_TMPDIR/out")" = 0 ]
+	[ "$(of flush -u "$user")" = \
+		'{"username":"'"$user"'","result":"unchanged","uploaded":0,"unchanged":3,"conflicts":0,"busy":0,"failed":0,"bytes":0,"error":null}' ]
+	# Only that user's: the other one is nobody's business here.
+	[ "$(bundles)" = 3 ]
+}
+
+@test "tab and --field" {
+	[ "$(mc flush -u "$user" | head -1)" = \
+		$'username\tresult\tuploaded\tunchanged\tconflicts\tbusy\tfailed\tbytes\tduration_ms\terror' ]
+	[ "$(fields result,username,unchanged flush -u "$user")" = $'unchanged\t'"$user"$'\t3' ]
+	says 64 'no such field: "x" (fields: username result uploaded' flush -u "$user" --field x
+}
+
+@test "what is uploaded supersedes what was: the old bundles are deleted" {
+	mc flush -q -A >/dev/null
+	world_change
+	[ "$(mc flush -A -f json | jq -c '.summary | [.users, .flushed, .uploaded, .deleted]')" = '[2,2,6,6]' ]
+	[ "$(bundles)" = 6 ]
+	diff <(tree_of "$idx") <(storage_of)
+}
+
+@test "-n says what would be done, and changes nothing" {
+	remember
+	[ "$(fields result,uploaded flush -n -u "$user")" = $'uploaded\t3' ]
+	untouched
+	[ "$(bundles)" = 0 ]
+	mc flush -q -A >/dev/null
+	world_change
+	remember
+	[ "$(fields result,uploaded flush --dry-run -u "$user")" = $'uploaded\t3' ]
+	untouched
+}
+
+@test "-p: only units of this priority and below" {
+	[ "$(fields uploaded flush -p 3 -u "$user")" = 2 ]
+	[ "$(fields uploaded,unchanged flush --priority 1 -u "$user")" = $'0\t2' ]
+	[ "$(find "$W/store" -name 'bundle.*' ! -path '*/mailboxes/*' | wc -l)" = 0 ]
+	[ "$(fields uploaded,unchanged flush -p 0 -u "$user")" = $'1\t2' ]
+}
+
+@test "-i: every change counts as important for now" {
+	[ "$(fields uploaded flush -i -u "$user")" = 3 ]
+	world_change
+	[ "$(fields uploaded flush --important -u "$user")" = 3 ]
+}
+
+@test "unknown users are 67, and the others are done" {
+	says 67 'nobody@example.com: no such user in the metacache' flush -q -u nobody@example.com -u "$user" -f tab --field username,result
+	[ "$(paste -sd' ' <"$BATS_TEST_TMPDIR/out")" = $'username\tresult nobody@example.com\tfailed '"$user"$'\tuploaded' ]
+	[ "$(bundles)" = 3 ]
+}
+
+# Another backend goes on with what this one flushed, and both change.
+conflict() {
+	mc flush -q -A >/dev/null
+	storage_of >/dev/null
+	world_change there
+	"$BIN/metacache-flushall" -q -c "$W/there/conf" >/dev/null
+	world_change
+}
+
+@test "a conflict is 65: nothing is written, and the way out is said; --overwrite takes it" {
+	conflict
+	remember
+	says 65 'changed here, and storage has bundle.' flush -q -u "$user" -f json
+	grep -q 'metacache-refresh --discard-important takes the one in storage, metacache-flush --overwrite the one here' \
+		"$BATS_TEST_TMPDIR/err"
+	[ "$(jq -c '.users[0] | [.result, .conflicts, .uploaded]' "$BATS_TEST_TMPDIR/out")" = '["conflict",3,0]' ]
+	[ "$(jq -c '.summary | [.conflicts, .flushed, .puts, .deletes]' "$BATS_TEST_TMPDIR/out")" = '[1,0,0,0]' ]
+	untouched
+	[ "$(fields result,uploaded flush --overwrite -A | sort -u)" = $'uploaded\t3' ]
+	diff <(tree_of "$idx") <(storage_of)
+}
+
+@test "a user who is locked by another program is 75, after the time that is set, and again works" {
+	hold_user_locks
+	remember
+	says 75 "$user: user \"$user\" is locked by another program (try again" \
+		flush -q -u "$user" -o user_lock_timeout=200ms --field result -f tab
+	[ "$(tail -1 "$BATS_TEST_TMPDIR/out")" = busy ]
+	untouched
+	release
+	[ "$(fields result flush -u "$user")" = uploaded ]
+}
+
+@test "a log that Dovecot keeps locked is 75: that unit waits, the others are done" {
+	log=$(find "$home/mailboxes" -name dovecot.index.log | head -1)
+	hold "$log" 0 0
+	says 75 'stayed locked by Dovecot (it is tried again' flush -q -u "$user" -o index_lock_timeout=200ms -f json
+	grep -q "mailboxes/$(basename "$(dirname "$log")")" "$BATS_TEST_TMPDIR/err"
+	[ "$(jq -c '.users[0] | [.result, .busy, .uploaded]' "$BATS_TEST_TMPDIR/out")" = '["busy",1,2]' ]
+	release
+	[ "$(fields result,uploaded,unchanged flush -u "$user")" = $'uploaded\t1\t2' ]
+	diff <(tree_of "$home") <(storage_of >/dev/null && tree_of "$(find "$W/there/idx" -name "$user")")
+}
+
+@test "a failing listing is not an empty one" {
+	conflict
+	remember
+	says 69 "$W/none: No such file" flush -q -u "$user" -o "obox_index_fs=posix:$W/none"
+	untouched
+	for action in unavailable 500 truncate denied fail; do
+		case $action in unavailable | 500) code=69 ;; truncate) code=65 ;; denied) code=77 ;; fail) code=74 ;; esac
+		says $code "$user: " flush -q -u "$user" -o "obox_index_fs=fault:list@*=$action:posix:$W/store"
+		untouched
+	done
+}
+
+@test "a .state that is torn: what storage has decides" {
+	mc flush -q -A >/dev/null
+	echo torn >"$home/.state"
+	remember
+	# Nobody knows whether the root indexes are newer or older than what storage has.
+	run mc flush -u "$user" -q -f tab --field result
+	[[ "$status" = 0 || "$status" = 65 ]]
+	[ "$(bundles)" -ge 6 ]
+	storage_of >/dev/null
+}

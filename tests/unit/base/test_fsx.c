@@ -339,6 +339,34 @@ static void test_stat(void **state)
 	close(root);
 }
 
+/* The same directory stays itself when it is renamed and written to; one that is made
+ * in its place is another. */
+static void test_birth(void **state)
+{
+	const struct scratch *scratch = *state;
+	struct fsx_birth births[3];
+
+	for (int i = 0; i < 3; i++) {
+		autofd int fd = -1;
+
+		if (i == 0)
+			put_dir(scratch->fd, "a");
+		else if (i == 1)
+			assert_int_equal(renameat(scratch->fd, "a", scratch->fd, "b"), 0);
+		else
+			put_dir(scratch->fd, "a");
+		fd = fsx_opendir(scratch->fd, i == 1 ? "b" : "a");
+		if (fsx_birth(fd, &births[i]) == 0) {
+			print_message("no birth times here: not tested\n");
+			skip();
+		}
+	}
+	assert_memory_equal(&births[0], &births[1], sizeof births[0]);
+	assert_memory_not_equal(&births[0], &births[2], sizeof births[0]);
+	assert_int_equal(fsx_birth(-1, &births[0]), -1);
+	assert_int_equal(errno, EBADF);
+}
+
 /* ---- listing ---- */
 
 static void test_dir_lists_each_once(void **state)
@@ -412,12 +440,19 @@ static void test_dir_errors(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		scratch_test(test_open),         scratch_test(test_open_on_old_kernel),
-		scratch_test(test_open_root),    scratch_test(test_opendir),
-		scratch_test(test_mkdirs),       scratch_test(test_read),
-		scratch_test(test_read_appends), scratch_test(test_read_large),
-		scratch_test(test_stat),         scratch_test(test_dir_lists_each_once),
-		scratch_test(test_dir_types),    scratch_test(test_dir_errors),
+		scratch_test(test_open),
+		scratch_test(test_open_on_old_kernel),
+		scratch_test(test_open_root),
+		scratch_test(test_opendir),
+		scratch_test(test_mkdirs),
+		scratch_test(test_read),
+		scratch_test(test_read_appends),
+		scratch_test(test_read_large),
+		scratch_test(test_stat),
+		scratch_test(test_birth),
+		scratch_test(test_dir_lists_each_once),
+		scratch_test(test_dir_types),
+		scratch_test(test_dir_errors),
 	};
 
 	return cmocka_run_group_tests_name("fsx", tests, NULL, NULL);

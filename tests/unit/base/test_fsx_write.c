@@ -1,4 +1,5 @@
 #include "../scratch.h"
+#include "../trap.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -290,7 +291,7 @@ static void test_swapped_for_link(void **state)
 			assert_string_equal(buf_str(&out), "text");
 		fsx_mkdirs(scratch->fd, "t/victim/made", 0700, NULL);
 	}
-	for (int i = 0; i < 300; i++) {
+	for (int i = 0; i < 100; i++) {
 		fsx_remove_tree(scratch->fd, "t", NULL);
 		/* Whichever of the two is gone comes back. */
 		unlinkat(scratch->fd, "link", AT_REMOVEDIR);
@@ -308,6 +309,43 @@ static void test_swapped_for_link(void **state)
 	assert_false(has(scratch->fd, "outside/made"));
 }
 
+/* Between the look at a directory and its opening. */
+static int swap_dirfd;
+
+static void swap_victim(long dirfd, long name)
+{
+	(void)dirfd;
+	if (strcmp((const char *)name, "victim") == 0)
+		renameat2(swap_dirfd, "t/victim", swap_dirfd, "link", RENAME_EXCHANGE);
+}
+
+static int remove_while_swapped(const struct child_side *side, void *arg)
+{
+	(void)side;
+	swap_dirfd = *(int *)arg;
+	if (!trap_call(SYS_openat, swap_victim))
+		return TRAP_SKIPS;
+	return fsx_remove_tree(swap_dirfd, "t", NULL) < 0 ? 0 : 1;
+}
+
+static void test_swapped_before_opening(void **state)
+{
+	const struct scratch *scratch = *state;
+	int dirfd = scratch->fd, code;
+	struct child child;
+
+	put(scratch->fd, "outside/file", "precious");
+	put(scratch->fd, "t/victim/file", "text");
+	put_link(scratch->fd, "link", "../outside"); /* once it is in t */
+	child = child_start(remove_while_swapped, &dirfd);
+	code = child_end(&child);
+	if (code == TRAP_SKIPS)
+		skip();
+	assert_text(scratch->fd, "outside/file", "precious");
+	assert_text(scratch->fd, "link/file", "text"); /* the directory is there now */
+	assert_int_equal(code, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -322,6 +360,7 @@ int main(void)
 		scratch_test(test_remove_deep),
 		scratch_test(test_remove_what_can_be),
 		scratch_test(test_swapped_for_link),
+		scratch_test(test_swapped_before_opening),
 	};
 
 	return cmocka_run_group_tests_name("fsx_write", tests, NULL, NULL);

@@ -99,7 +99,7 @@ static int lock_as_dovecot(int fd, short type, int command)
 struct writer {
 	const struct scratch *scratch;
 	const char *name;
-	enum { APPEND, ROTATE, HOLD } what;
+	enum { APPEND, REPLACE, ROTATE, HOLD } what;
 };
 
 /* A commit: it has the lock when the snapshot starts, and is not done yet. */
@@ -121,14 +121,16 @@ static int write_as_dovecot(const struct child_side *side, void *arg)
 		if (writer->what == APPEND && write(fd, "+", 1) != 1)
 			return 2;
 	}
+	if (writer->what == REPLACE && renameat(dirfd, "aside/index", dirfd, "dovecot.index") < 0)
+		return 3;
 	if (writer->what == ROTATE) {
 		if (renameat(dirfd, LOG, dirfd, LOG ".2") < 0)
-			return 3;
+			return 4;
 		new_fd = openat(dirfd, LOG, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 		if (new_fd < 0 || write(new_fd, "rotated", 7) != 7)
-			return 4;
+			return 5;
 	}
-	return lock_as_dovecot(fd, F_UNLCK, F_SETLK) < 0 ? 5 : 0;
+	return lock_as_dovecot(fd, F_UNLCK, F_SETLK) < 0 ? 6 : 0;
 }
 
 static struct child start_writer(struct writer *writer)
@@ -154,6 +156,25 @@ static void test_waits_for_a_commit(void **state)
 		fail_msg("%s", err.msg);
 	assert_source(&snapshot, LOG, "log++++++++++");
 	assert_int_equal(snapshot.files.items[2].size_bytes, 13);
+	assert_int_equal(child_end(&child), 0);
+}
+
+/* The same names, but one of them is another file than the one that was opened. */
+static void test_index_replaced_meanwhile(void **state)
+{
+	const struct scratch *scratch = *state;
+	struct writer writer = { scratch, LOG, REPLACE };
+	autounit struct unit unit = { 0 };
+	autosnapshot struct snapshot snapshot = { 0 };
+	struct err err = { 0 };
+	struct child child;
+
+	make_unit(scratch, &unit);
+	put(scratch->fd, "aside/index", "index, written anew");
+	child = start_writer(&writer);
+	if (take(scratch, &unit, 30000, &snapshot, &err) < 0)
+		fail_msg("%s", err.msg);
+	assert_source(&snapshot, "dovecot.index", "index, written anew");
 	assert_int_equal(child_end(&child), 0);
 }
 
@@ -283,10 +304,15 @@ static void test_swapped(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		scratch_test(test_stays_as_it_was),     scratch_test(test_no_files),
-		scratch_test(test_waits_for_a_commit),  scratch_test(test_log_rotates_meanwhile),
-		scratch_test(test_locked_for_too_long), scratch_test(test_what_stays_locked),
-		scratch_test(test_gone_and_new),        scratch_test(test_swapped),
+		scratch_test(test_stays_as_it_was),
+		scratch_test(test_no_files),
+		scratch_test(test_waits_for_a_commit),
+		scratch_test(test_index_replaced_meanwhile),
+		scratch_test(test_log_rotates_meanwhile),
+		scratch_test(test_locked_for_too_long),
+		scratch_test(test_what_stays_locked),
+		scratch_test(test_gone_and_new),
+		scratch_test(test_swapped),
 	};
 
 	return cmocka_run_group_tests_name("snapshot", tests, NULL, NULL);

@@ -286,7 +286,8 @@ enum remote_verdict remote_judge(const struct remote_unit *unit, const struct st
 		const struct remote_object *object = &unit->objects.items[i];
 
 		has_base |= state->base && strcmp(object->name, state->base) == 0;
-		if (own_r && !is_applied(object, state) && is_superseded(object, state))
+		if (own_r && !is_applied(object, state) &&
+		    !str_vec_has(&state->unmerged, object->name) && is_superseded(object, state))
 			vec_push(own_r, xstrdup(object->name));
 	}
 	if (!state || remote_unknown(unit, state))

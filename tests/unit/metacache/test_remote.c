@@ -127,10 +127,38 @@ static void test_judge(void **state)
 		    remote_judge(&unit, no_state ? NULL : &s, NULL) != rows[i].verdict)
 			fail_msg("row %zu: \"%s\" with base \"%s\"", i, rows[i].listed,
 				 rows[i].base);
+		assert_int_equal(remote_unknown(&unit, no_state ? NULL : &s) != NULL,
+				 rows[i].verdict == REMOTE_NEWER);
 		assert_names(&own, rows[i].own);
 		str_vec_free(&own);
 	}
 	assert_int_equal(remote_judge(NULL, NULL, NULL), REMOTE_NOTHING);
+}
+
+/* Of several unknown ones, the newest. */
+static void test_unknown(void **state)
+{
+	static const struct {
+		const char *listed, *unknown;
+	} rows[] = { { "A", NULL }, { "A B C D", "C" }, { "A B D", "B" }, { "A Ab Ac", "Ac" } };
+
+	(void)state;
+	for (size_t i = 0; i < ROWS(rows); i++) {
+		autoremote struct remote_unit unit = { .id = xstrdup("") };
+		autofree char *expected = rows[i].unknown ? name_of(rows[i].unknown) : NULL;
+		autostate struct state s = { 0 };
+		const struct remote_object *unknown;
+
+		state_init(&s, "u", "");
+		s.base = name_of("A");
+		add_names(&s.unmerged, "D");
+		add_objects(&unit, rows[i].listed);
+		unknown = remote_unknown(&unit, &s);
+		assert_int_equal(unknown != NULL, expected != NULL);
+		if (unknown)
+			assert_string_equal(unknown->name, expected);
+	}
+	assert_null(remote_unknown(NULL, NULL));
 }
 
 /* ---- listings, of a posix store ---- */
@@ -312,9 +340,10 @@ static void test_prefix(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		scratch_test(test_judge),      scratch_test(test_list),
-		scratch_test(test_list_unit),  scratch_test(test_list_many),
-		scratch_test(test_list_fails), scratch_test(test_prefix),
+		scratch_test(test_judge),     scratch_test(test_unknown),
+		scratch_test(test_list),      scratch_test(test_list_unit),
+		scratch_test(test_list_many), scratch_test(test_list_fails),
+		scratch_test(test_prefix),
 	};
 
 	return cmocka_run_group_tests_name("remote", tests, NULL, NULL);

@@ -165,7 +165,7 @@ static void test_file_is_missing(void **state)
 			put_link(locks, name, "/dev/null");
 	}
 	for (int i = 0; i < 20; i++) {
-		char user[8];
+		char user[16];
 
 		snprintf(user, sizeof user, "%d", i);
 		bad = user_lock(locks, user, USER_LOCK_WHOLE, 0, &err);

@@ -9,7 +9,8 @@
  *
  * Keys are relative paths: components that are not empty, not "." and not "..",
  * separated by single slashes, at most 1024 bytes in all. Any other key is
- * refused with ERR_USAGE before anything is sent. Keys are UTF-8; a driver escapes what
+ * refused with ERR_USAGE before anything is sent, and so are control characters; posix keeps
+ * names that begin with ".tmp-" for itself. Keys are UTF-8; a driver escapes what
  * its protocol needs.
  *
  * Errors: ERR_NOTFOUND (get, head: no such object), ERR_NOPERM (wrong key, no
@@ -89,7 +90,8 @@ struct store_meta {
 
 /* Write one object whole. It is durable and visible, or not there at all, when
  * this returns 0. On -1 with err->again the object may exist all the same (the
- * reply was lost). Names are unique, so nothing is ever overwritten knowingly. */
+ * reply was lost). Names are unique, so nothing is ever overwritten knowingly: a key that
+ * posix already has is ERR_CONFLICT. */
 int store_put(struct store *store, const char *key, const struct spool *content,
 	      const struct store_meta *meta, size_t meta_count, struct err *err);
 

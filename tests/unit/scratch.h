@@ -147,7 +147,7 @@ static inline void mount_small(struct scratch *scratch, const char *name, const 
 
 	snprintf(path, sizeof path, "%s/%s", scratch->path, name);
 	assert_int_equal(mkdir(path, 0700), 0);
-	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) < 0 ||
 	    mount("none", path, "tmpfs", 0, size) < 0) {
 		print_message("no mount is permitted here (%s): not tested\n", strerror(errno));
 		skip();

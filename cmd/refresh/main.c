@@ -52,9 +52,14 @@ static int take_user(void *ctx, const char *user)
 		result.worst = REFRESH_FAILED;
 		result.err = err;
 	}
-	if (result.err.code != ERR_NONE)
-		refresh->code =
-			tool_worst(refresh->code, tool_error(refresh->tool, user, &result.err));
+	if (result.err.code != ERR_NONE) {
+		int code = tool_error(refresh->tool, user, &result.err);
+
+		/* A session may go on with what is here and newer than in storage, or
+		 * open already; not with what could not be brought here. */
+		if (!options.service || result.worst == REFRESH_FAILED)
+			refresh->code = tool_worst(refresh->code, code);
+	}
 	progress_add(refresh->tool->progress, 1);
 	const struct print_value values[] = {
 		print_str(user),

@@ -87,25 +87,26 @@ static bool is_listed(const struct clean *clean, const struct unit *unit, const 
 	return found == 1 + state->diffs.count;
 }
 
-/* Newer bundles of another writer are no obstacle: without changes here there is
- * nothing to lose. */
 static int check_unit(struct clean *clean, const struct unit *unit)
 {
 	autostate struct state state = { 0 };
 	autofd int unitfd = fsx_opendir(clean->homefd, unit->path);
-	enum remote_verdict verdict;
 
 	if (unitfd < 0) {
 		err_sys(&clean->result->err, errno, "open directory %s", unit->path);
 		return stop_of_err(clean);
 	}
-	if (state_read(unitfd, &state, NULL) <= 0 || !state.base)
+	if (state_read_of(unitfd, clean->home.user, unit->path, &state, NULL) <= 0 || !state.base)
 		return not_uploaded(clean, unit, "was never uploaded");
 	if (state.installing || !state_matches(&state, &unit->files))
 		return not_uploaded(clean, unit, "has changes that are not uploaded");
-	verdict = remote_judge(remote_find(&clean->remote, unit->id), &state, NULL);
-	if (verdict != REMOTE_NEWER && !is_listed(clean, unit, &state))
-		return not_uploaded(clean, unit, "its bundle is not in storage any more");
+	if (!is_listed(clean, unit, &state)) {
+		err_set(&clean->result->err, ERR_DATA, "%s: its bundle is not in storage any more",
+			unit_title(unit));
+		err_hint(&clean->result->err, "metacache-refresh takes a newer one, "
+					      "metacache-flush --overwrite uploads it again");
+		return stop(clean, CLEAN_DIRTY);
+	}
 	return 0;
 }
 
@@ -220,9 +221,9 @@ static int forget_folder(struct clean *clean, const char *path)
 		else
 			state.folders.items[kept++] = state.folders.items[i];
 	}
-	if (kept == state.folders.count)
-		return 0;
 	state.folders.count = kept;
+	/* The next refresh has to look, however soon it comes. */
+	state.refresh = true;
 	if (state_write(clean->homefd, &state, NULL, &clean->result->err) < 0)
 		return stop_of_err(clean);
 	return 0;

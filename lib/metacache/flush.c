@@ -1,5 +1,6 @@
 #include "metacache/flush.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,6 +52,14 @@ static void flush_deinit(struct flush *flush)
 	str_vec_free(&flush->reborn);
 }
 
+/* The directory itself is gone: one whose log is just being rotated is not. */
+static bool is_missing(const struct flush *flush, const char *path)
+{
+	autofd int fd = fsx_opendir(flush->homefd, path);
+
+	return fd < 0 && errno == ENOENT;
+}
+
 /* A folder that was here at the last upload of the root indexes and is not now was
  * deleted or renamed by Dovecot: clean takes a folder off the list before it removes
  * it. Its bundles stay in storage, but the new root bundle says that it is gone, so
@@ -62,21 +71,24 @@ static void compare_folders(struct flush *flush)
 
 	for (size_t i = 0; i < flush->scanned.units.count; i++) {
 		const struct unit *unit = &flush->scanned.units.items[i];
+		bool was_gone = str_vec_has(&was->gone, unit->id);
 
 		if (unit->kind != UNIT_FOLDER)
 			continue;
+		/* With its .state it is the old folder, left over here. */
+		if (was_gone && unit->has_state)
+			continue;
 		vec_push(&flush->folders, xstrdup(unit->path));
-		if (str_vec_has(&was->gone, unit->id) && !unit->has_state)
+		if (was_gone)
 			vec_push(&flush->reborn, xstrdup(unit->id));
 	}
 	for (size_t i = 0; i < was->gone.count; i++) {
-		if (!unit_find_id(&flush->scanned, was->gone.items[i]))
+		if (!str_vec_has(&flush->reborn, was->gone.items[i]))
 			vec_push(&flush->gone, xstrdup(was->gone.items[i]));
 	}
 	for (size_t i = 0; i < was->folders.count; i++) {
 		unit_folder_id(was->folders.items[i], id);
-		if (!unit_find(&flush->scanned, was->folders.items[i]) &&
-		    !str_vec_has(&flush->gone, id))
+		if (is_missing(flush, was->folders.items[i]) && !str_vec_has(&flush->gone, id))
 			vec_push(&flush->gone, xstrdup(id));
 	}
 }
@@ -106,6 +118,7 @@ static void prepare_job(struct flush *flush, struct unit *unit, struct flush_uni
 		.options = flush->options,
 		.tidy = flush->tidy,
 		.reborn = str_vec_has(&flush->reborn, unit->id),
+		.gone_since_us = flush->root_state.uploaded_ns / 1000,
 	};
 	if (unit->kind == UNIT_ROOT) {
 		job->folders = &flush->folders;

@@ -41,7 +41,7 @@ static void load_state(struct flush_unit *job)
 	const struct metacache *mc = job->mc;
 	struct state *state = &job->state;
 	struct err err = { 0 };
-	int ret = state_read(job->unitfd, state, &err);
+	int ret = state_read_of(job->unitfd, job->home->user, job->unit->path, state, &err);
 
 	if (ret < 0)
 		metacache_warn(mc, "metacache_state_unreadable", job->home->user, &err);
@@ -137,9 +137,11 @@ static int64_t time_for_name(const struct remote_unit *remote)
 	int64_t now_ns = clock_now_ns();
 
 	for (size_t i = 0; i < remote->objects.count; i++) {
-		int64_t after_ns = (remote->objects.items[i].parsed.base_time_us + 1) * 1000;
+		int64_t after_ns;
 
-		if (after_ns > now_ns)
+		if (!__builtin_mul_overflow(remote->objects.items[i].parsed.base_time_us + 1, 1000,
+					    &after_ns) &&
+		    after_ns > now_ns)
 			now_ns = after_ns;
 	}
 	return now_ns;
@@ -237,12 +239,23 @@ static int upload(struct flush_unit *job, const struct snapshot *snapshot,
 	return ret < 0 ? fail(job) : 0;
 }
 
+/* Of a folder that was deleted and made anew: something was put under its id since
+ * its deletion was noted. */
+static bool is_newer(const struct flush_unit *job, const struct remote_unit *remote)
+{
+	for (size_t i = 0; i < remote->objects.count; i++) {
+		if (remote->objects.items[i].parsed.base_time_us > job->gone_since_us)
+			return true;
+	}
+	return false;
+}
+
 static int upload_changed(struct flush_unit *job, const struct remote_unit *remote)
 {
 	const struct metacache *mc = job->mc;
 	autosnapshot struct snapshot snapshot = { 0 };
 
-	if (!job->options->overwrite && !job->reborn &&
+	if (!job->options->overwrite && (!job->reborn || is_newer(job, remote)) &&
 	    remote_judge(remote, &job->state, NULL) == REMOTE_NEWER)
 		return conflict(job, remote);
 	if (job->options->dry_run) {
@@ -288,7 +301,7 @@ void flush_unit_look(struct flush_unit *job)
 		fail(job);
 		return;
 	}
-	job->changed = !job->known || !is_unchanged(job);
+	job->changed = !job->known || job->options->overwrite || !is_unchanged(job);
 	if (!job->changed && !job->options->dry_run)
 		tidy_add(job->tidy, job->home, job->unit->path, job->unit->id,
 			 &job->state.superseded);

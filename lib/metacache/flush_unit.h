@@ -16,6 +16,7 @@ struct flush_unit {
 	/* It was deleted when the root indexes were last uploaded and is here again: what storage
 	 * has under its id is of the folder before. */
 	bool reborn;
+	int64_t gone_since_us; /* when its deletion was noted */
 	/* Root unit: the folders that are here now and the ids of those that are gone; NULL else.
 	 */
 	const struct str_vec *folders;

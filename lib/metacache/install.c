@@ -9,6 +9,7 @@
 
 #include "base/fsx.h"
 #include "base/mem.h"
+#include "metacache/session.h"
 
 /* The directory that holds `path`, and its last component. */
 static int open_parent(int homefd, const char *path, const char **last_r, struct err *err)
@@ -86,11 +87,31 @@ static int write_mark(int dirfd, const struct state *state, struct err *err)
 	return state_write(dirfd, &mark, NULL, err);
 }
 
+bool install_is_as_judged(int dirfd, const char *path, const struct unit_file_vec *judged,
+			  const struct unit_rules *rules)
+{
+	autounit struct unit now = { 0 };
+
+	if (unit_rescan(dirfd, path, rules, &now, NULL) < 0)
+		return false;
+	return state_same_files(judged, &now.files) && session_unit_in_use(dirfd, &now, NULL) == 0;
+}
+
+static int changed_meanwhile(const char *path, struct err *err)
+{
+	err_set(err, ERR_BUSY, "%s was changed or opened while it was being replaced",
+		path[0] ? path : "root indexes");
+	return err_again(err);
+}
+
 static int install_files(int from_fd, int to_fd, const struct state *state,
-			 const struct unit_rules *rules, struct err *err)
+			 const struct unit_file_vec *judged, const struct unit_rules *rules,
+			 struct err *err)
 {
 	autounit struct unit old = { 0 };
 
+	if (!install_is_as_judged(to_fd, state->unit, judged, rules))
+		return changed_meanwhile(state->unit, err);
 	if (unit_rescan(to_fd, state->unit, rules, &old, err) < 0)
 		return -1;
 	if (write_mark(to_fd, state, err) < 0 ||
@@ -111,7 +132,8 @@ static int is_leaf(int dirfd, const char *path, const struct unit_rules *rules, 
 }
 
 static int install_over(int staging_fd, const char *name, int parent, const char *last,
-			const struct state *state, const struct unit_rules *rules, struct err *err)
+			const struct state *state, const struct unit_file_vec *judged,
+			const struct unit_rules *rules, struct err *err)
 {
 	autofd int to_fd = fsx_opendir(parent, last), from_fd = -1;
 	int leaf;
@@ -121,28 +143,37 @@ static int install_over(int staging_fd, const char *name, int parent, const char
 	leaf = is_leaf(to_fd, state->unit, rules, err);
 	if (leaf < 0)
 		return -1;
-	if (leaf && renameat2(staging_fd, name, parent, last, RENAME_EXCHANGE) == 0)
-		return 0;
+	if (leaf && renameat2(staging_fd, name, parent, last, RENAME_EXCHANGE) == 0) {
+		/* to_fd is the old directory, now in staging. */
+		if (install_is_as_judged(to_fd, state->unit, judged, rules))
+			return 0;
+		if (renameat2(staging_fd, name, parent, last, RENAME_EXCHANGE) < 0)
+			return err_sys(err, errno, "put %s back", state->unit);
+		return changed_meanwhile(state->unit, err);
+	}
 	/* Not a leaf, or a filesystem that can't exchange. */
 	if (leaf && errno != EINVAL && errno != ENOSYS)
 		return err_sys(err, errno, "swap in %s", state->unit);
 	from_fd = fsx_opendir(staging_fd, name);
 	if (from_fd < 0)
 		return err_sys(err, errno, "open a directory in .trash");
-	return install_files(from_fd, to_fd, state, rules, err);
+	return install_files(from_fd, to_fd, state, judged, rules, err);
 }
 
-int install_unit(int staging_fd, const char *name, int homefd, const char *path,
-		 const struct state *state, const struct unit_rules *rules, struct err *err)
+int install_unit(int staging_fd, const char *name, int homefd, const struct state *state,
+		 const struct unit_file_vec *judged, const struct unit_rules *rules,
+		 struct err *err)
 {
+	static const struct unit_file_vec none;
 	autofd int parent = -1, from_fd = -1;
-	const char *last;
+	const char *last, *path = state->unit;
 
+	judged = judged ? judged : &none;
 	if (path[0] == '\0') {
 		from_fd = fsx_opendir(staging_fd, name);
 		if (from_fd < 0)
 			return err_sys(err, errno, "open a directory in .trash");
-		return install_files(from_fd, homefd, state, rules, err);
+		return install_files(from_fd, homefd, state, judged, rules, err);
 	}
 	parent = open_parent(homefd, path, &last, err);
 	if (parent < 0)
@@ -151,5 +182,5 @@ int install_unit(int staging_fd, const char *name, int homefd, const char *path,
 		return 0;
 	if (errno != EEXIST && errno != ENOTEMPTY)
 		return err_sys(err, errno, "move %s into place", path);
-	return install_over(staging_fd, name, parent, last, state, rules, err);
+	return install_over(staging_fd, name, parent, last, state, judged, rules, err);
 }

@@ -326,7 +326,8 @@ int metacache_record(const struct metacache *mc, const struct metacache_home *ho
 		const struct unit *unit = &scanned.units.items[i];
 		autofd int unitfd = fsx_opendir(homefd, unit->path);
 
-		if (unitfd >= 0 && unit->has_state && state_read(unitfd, &read[i], NULL) > 0)
+		if (unitfd >= 0 && unit->has_state &&
+		    state_read_of(unitfd, home->user, unit->path, &read[i], NULL) > 0)
 			states[i] = &read[i];
 	}
 	ret = metacache_record_scanned(mc, home, &scanned, states, err);

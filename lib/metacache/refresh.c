@@ -168,7 +168,7 @@ static enum refresh_outcome judge_unit(const struct refresh *refresh,
 		err_sys(err, errno, "open directory %s", unit->path);
 		return REFRESH_FAILED;
 	}
-	known = state_read(unitfd, &state, NULL) > 0;
+	known = state_read_of(unitfd, refresh->home.user, unit->path, &state, NULL) > 0;
 	verdict = remote_judge(remote, known ? &state : NULL, NULL);
 	if (verdict != REMOTE_NEWER && !(known && state.installing))
 		return REFRESH_UNCHANGED;
@@ -193,14 +193,30 @@ static void run_job(void *arg)
 			      job->name, &job->fetched, &job->err);
 }
 
-/* A deleted folder does not come back: the root indexes say which are gone. */
-static bool is_gone(const struct refresh *refresh, const char *id)
+/* Which folders are gone, as the newest root indexes say that are known here. */
+static const struct str_vec *gone_folders(const struct refresh *refresh)
 {
 	const struct fetch_job *first = &refresh->jobs[0];
 
 	if (refresh->job_count > 0 && first->remote->id[0] == '\0' && first->ret > 0)
-		return str_vec_has(&first->fetched.manifest.gone, id);
-	return str_vec_has(&refresh->root_state.gone, id);
+		return &first->fetched.state.gone;
+	return &refresh->root_state.gone;
+}
+
+/* A deleted folder does not come back: neither one that the root indexes call gone,
+ * nor one that was here at the last look and is not now (clean takes what it removes
+ * off that list). */
+static bool is_gone(const struct refresh *refresh, const char *id)
+{
+	const struct str_vec *folders = &refresh->root_state.folders;
+	char folder_id[33];
+
+	for (size_t i = 0; i < folders->count; i++) {
+		unit_folder_id(folders->items[i], folder_id);
+		if (strcmp(folder_id, id) == 0)
+			return true;
+	}
+	return str_vec_has(gone_folders(refresh), id);
 }
 
 static void decide(struct refresh *refresh, const struct remote_unit *remote)
@@ -288,8 +304,10 @@ static int install_job(struct refresh *refresh, struct fetch_job *job, int homef
 {
 	const struct state *state = &job->fetched.state;
 
-	return install_unit(refresh->staging.fd, job->name, homefd, state->unit, state,
-			    &refresh->mc->rules, &job->err);
+	const struct unit *judged = unit_find(&refresh->scanned, state->unit);
+
+	return install_unit(refresh->staging.fd, job->name, homefd, state,
+			    judged ? &judged->files : NULL, &refresh->mc->rules, &job->err);
 }
 
 static void note_job(struct refresh *refresh, struct fetch_job *job, bool ok)
@@ -342,6 +360,32 @@ static int install_home(struct refresh *refresh, struct err *err)
 	return 0;
 }
 
+/* A folder that was deleted elsewhere, and has neither changes nor readers here. */
+static void remove_gone(struct refresh *refresh)
+{
+	const struct str_vec *gone = gone_folders(refresh);
+
+	for (size_t i = 0; i < refresh->scanned.units.count; i++) {
+		const struct unit *unit = &refresh->scanned.units.items[i];
+		autostate struct state state = { 0 };
+		autofd int unitfd = -1;
+		autofree char *path = xasprintf("%s/%s", refresh->home.path, unit->path);
+		autotrash struct trash trash = TRASH_NONE;
+
+		if (unit->kind != UNIT_FOLDER || unit->has_subdirs || !str_vec_has(gone, unit->id))
+			continue;
+		unitfd = fsx_opendir(refresh->homefd, unit->path);
+		if (unitfd < 0 ||
+		    state_read_of(unitfd, refresh->home.user, unit->path, &state, NULL) <= 0 ||
+		    !state_matches(&state, &unit->files) ||
+		    session_unit_in_use(unitfd, unit, NULL) != 0 ||
+		    trash_take(refresh->home.root, path, &trash, NULL) < 0)
+			continue;
+		if (!install_is_as_judged(trash.fd, unit->path, &unit->files, &refresh->mc->rules))
+			trash_put_back(&trash, refresh->home.root, path, NULL);
+	}
+}
+
 static void install_units(struct refresh *refresh)
 {
 	for (size_t i = 0; i < refresh->job_count; i++) {
@@ -349,6 +393,26 @@ static void install_units(struct refresh *refresh)
 		bool ok = job->ret > 0 && install_job(refresh, job, refresh->homefd) == 0;
 
 		note_job(refresh, job, ok);
+	}
+}
+
+static void list_folder(struct state *state, const char *path)
+{
+	char id[33];
+
+	unit_folder_id(path, id);
+	if (!str_vec_has(&state->folders, path) && !str_vec_has(&state->gone, id))
+		vec_push(&state->folders, xstrdup(path));
+}
+
+/* Folders that are here, and those that were and are missed: the next flush says so. */
+static void list_folders(const struct refresh *refresh, const struct home *now, struct state *state)
+{
+	for (size_t i = 0; i < refresh->root_state.folders.count; i++)
+		list_folder(state, refresh->root_state.folders.items[i]);
+	for (size_t i = 0; i < now->units.count; i++) {
+		if (now->units.items[i].kind == UNIT_FOLDER)
+			list_folder(state, now->units.items[i].path);
 	}
 }
 
@@ -365,13 +429,7 @@ static int update_root_state(struct refresh *refresh, struct err *err)
 		return 0; /* no root indexes, or a torn state, which was reported */
 	if (unit_scan(refresh->homefd, &refresh->mc->rules, &now, err) < 0)
 		return -1;
-	for (size_t i = 0; i < refresh->job_count; i++) {
-		const struct state *fetched = &refresh->jobs[i].fetched.state;
-		const struct unit *unit = fetched->unit ? unit_find(&now, fetched->unit) : NULL;
-
-		if (unit && unit->kind == UNIT_FOLDER && !str_vec_has(&state.folders, unit->path))
-			vec_push(&state.folders, xstrdup(unit->path));
-	}
+	list_folders(refresh, &now, &state);
 	state.last_access = clock_now_ns() / 1000000000;
 	state.refresh = refresh->options->mark || refresh->result->worst >= REFRESH_IN_USE;
 	if (refresh->options->service) {
@@ -410,6 +468,7 @@ static int work(struct refresh *refresh, struct err *err)
 	if (refresh->homefd < 0 && refresh->job_count > 0)
 		return install_home(refresh, err);
 	install_units(refresh);
+	remove_gone(refresh);
 	return 0;
 }
 
@@ -421,7 +480,7 @@ static void finish(struct refresh *refresh)
 	    refresh->result->worst == REFRESH_KEPT)
 		return;
 	if (update_root_state(refresh, &err) < 0)
-		metacache_warn(refresh->mc, "metacache_state_failed", refresh->home.user, &err);
+		note(refresh, REFRESH_FAILED, &err);
 	if (metacache_record(refresh->mc, &refresh->home, refresh->homefd, &err) < 0)
 		metacache_warn(refresh->mc, "metacache_registry_failed", refresh->home.user, &err);
 }

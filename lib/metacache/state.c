@@ -184,6 +184,18 @@ int state_read(int unitfd, struct state *state_r, struct err *err)
 	return 1;
 }
 
+int state_read_of(int unitfd, const char *user, const char *unit, struct state *state_r,
+		  struct err *err)
+{
+	int ret = state_read(unitfd, state_r, err);
+
+	if (ret > 0 && (strcmp(state_r->user, user) != 0 || strcmp(state_r->unit, unit) != 0)) {
+		state_free(state_r);
+		return 0;
+	}
+	return ret;
+}
+
 static void set_names(struct json *root, const char *name, const struct str_vec *names)
 {
 	struct json *array;
@@ -252,18 +264,23 @@ void state_set_files(struct state *state, const struct unit_file_vec *files)
 	}
 }
 
-bool state_matches(const struct state *state, const struct unit_file_vec *files)
+bool state_same_files(const struct unit_file_vec *a, const struct unit_file_vec *b)
 {
-	if (state->files.count != files->count || !state->base)
+	if (a->count != b->count)
 		return false;
-	for (size_t i = 0; i < files->count; i++) {
-		const struct unit_file *was = &state->files.items[i], *is = &files->items[i];
+	for (size_t i = 0; i < a->count; i++) {
+		const struct unit_file *was = &a->items[i], *is = &b->items[i];
 
 		if (strcmp(was->name, is->name) != 0 || was->ino != is->ino ||
 		    was->size_bytes != is->size_bytes || was->mtime_ns != is->mtime_ns)
 			return false;
 	}
 	return true;
+}
+
+bool state_matches(const struct state *state, const struct unit_file_vec *files)
+{
+	return state->base && state_same_files(&state->files, files);
 }
 
 bool state_settled(const struct state *state, const struct unit_file_vec *files)

@@ -54,6 +54,11 @@ void state_init(struct state *state, const char *user, const char *unit);
 /* Read <unit>/.state. 1, 0 there is none, -1 (ERR_DATA: torn or of a later version). */
 int state_read(int unitfd, struct state *state_r, struct err *err);
 
+/* The same, but 0 also for the state of another user or unit: Dovecot renames a
+ * folder with its directory and all in it, and what was uploaded is of the old name. */
+int state_read_of(int unitfd, const char *user, const char *unit, struct state *state_r,
+		  struct err *err);
+
 /* The same from text; 0 or -1. */
 int state_parse(const char *text, size_t len, struct state *state_r, struct err *err);
 
@@ -63,6 +68,9 @@ int state_write(int unitfd, const struct state *state, struct fsx_stat *stat_r, 
 
 /* Take over the unit's files as those of the last upload. */
 void state_set_files(struct state *state, const struct unit_file_vec *files);
+
+/* Whether two lists of files are the same: names, sizes, times, inodes. */
+bool state_same_files(const struct unit_file_vec *a, const struct unit_file_vec *b);
 
 /* Whether the unit's files are what they were then: names, sizes, times, inodes. */
 bool state_matches(const struct state *state, const struct unit_file_vec *files);

@@ -34,10 +34,23 @@ static void begin(const struct scratch *scratch, const char *path, const char *c
 	assert_int_equal(state_write(new_fd, &setting_r->state, NULL, NULL), 0);
 }
 
+static int install_judged(const struct setting *setting, const struct unit_file_vec *judged,
+			  struct err *err)
+{
+	return install_unit(setting->staging, "new", setting->home, &setting->state, judged,
+			    test_rules(), err);
+}
+
+/* Over what is there now. */
 static int install(const struct setting *setting, struct err *err)
 {
-	return install_unit(setting->staging, "new", setting->home, setting->state.unit,
-			    &setting->state, test_rules(), err);
+	const char *path = setting->state.unit;
+	autounit struct unit now = { 0 };
+	autofd int fd = fsx_opendir(setting->home, path);
+
+	if (fd >= 0)
+		assert_int_equal(unit_rescan(fd, path, test_rules(), &now, NULL), 0);
+	return install_judged(setting, &now.files, err);
 }
 
 static void end(const struct scratch *scratch, struct setting *setting)
@@ -239,12 +252,52 @@ static void test_in_the_way(void **state)
 	}
 }
 
+/* What came while the new files were downloaded is not thrown away: it is left, or
+ * put back, as it is. */
+static void test_changed_meanwhile(void **state)
+{
+	static const char *const paths[] = { "mailboxes/" GUID_A, "" };
+	const struct scratch *scratch = *state;
+
+	for (size_t i = 0; i < 2; i++) {
+		const char *dir = paths[i][0] ? "home/mailboxes/" GUID_A : "home";
+		autofree char *log = xasprintf("%s/dovecot.index.log", dir);
+		autounit struct unit judged = { 0 };
+		struct setting setting;
+		struct err err = { 0 };
+		autofd int fd = -1;
+
+		put_dir(scratch->fd, "home");
+		if (paths[i][0]) {
+			put_dir(scratch->fd, "home/mailboxes");
+			put_dir(scratch->fd, dir);
+		}
+		put(scratch->fd, log, "old");
+		fd = open_dir(scratch->fd, dir);
+		assert_int_equal(unit_rescan(fd, paths[i], test_rules(), &judged, NULL), 0);
+		begin(scratch, paths[i], (const char *const[]){ "dovecot.index.log", NULL },
+		      &setting);
+		put(scratch->fd, log, "old and a flag");
+		assert_int_equal(install_judged(&setting, &judged.files, &err), -1);
+		assert_int_equal(err.code, ERR_BUSY);
+		assert_text(scratch->fd, log, "old and a flag");
+		/* Nothing was there when it was judged: the same. */
+		assert_int_equal(install_judged(&setting, NULL, &err), -1);
+		assert_text(scratch->fd, log, "old and a flag");
+		end(scratch, &setting);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		scratch_test(test_nothing_there), scratch_test(test_leaf),
-		scratch_test(test_fts_is_a_leaf), scratch_test(test_with_folders_in_it),
-		scratch_test(test_empty_home),    scratch_test(test_halfway),
+		scratch_test(test_changed_meanwhile),
+		scratch_test(test_nothing_there),
+		scratch_test(test_leaf),
+		scratch_test(test_fts_is_a_leaf),
+		scratch_test(test_with_folders_in_it),
+		scratch_test(test_empty_home),
+		scratch_test(test_halfway),
 		scratch_test(test_in_the_way),
 	};
 

@@ -15,6 +15,9 @@ install: all
 	set -e; for m in $(man_sources); do \
 		d=$(DESTDIR)$(PREFIX)/share/man/man$${m##*.}; $(INSTALL) -d $$d; \
 		$(INSTALL) -m 644 $$m $$d/; done
+	$(INSTALL) -d $(DESTDIR)$(PREFIX)/share/doc/metacache-tools
+	$(INSTALL) -m 644 README.md CHANGELOG.md cron/metacache-tools \
+		$(DESTDIR)$(PREFIX)/share/doc/metacache-tools/
 	$(INSTALL) -m 644 scripts/completion/metacache-tools.bash \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/metacache-tools
 	set -e; for p in $(notdir $(programs)); do ln -sf metacache-tools \

@@ -25,7 +25,7 @@ $(BUILD)/headers/%.ok: %
 lint-size:
 	@mk/check-sizes $(lib_files)
 
-man_pages = $(wildcard cmd/*/*.[157])
+man_pages = $(wildcard cmd/*/*.[157] man/*.7)
 lint-man:
 	@for m in $(man_pages); do mandoc -T lint -W warning $$m || exit 1; done
 

@@ -101,6 +101,41 @@ there_and_back() {
 	there_and_back user@example.com
 }
 
+renamed_and_deleted() {
+	local user=user@example.com
+	on a "$user" create Foo
+	on a "$user" append Foo 2 '(\Flagged)'
+	on a "$user" create Gone
+	on a "$user" append Gone 2 '(\Seen)'
+	mc a flushall
+	mc b refresh -u "$user"
+	[ -n "$(find "$(home_of b "$user")" -name "$1Gone")" ]
+	on a "$user" rename Foo Bar
+	on a "$user" delete Gone
+	on a "$user" dump >"$DIR/before.txt"
+	mc a flushall
+	on b "$user" dump >"$DIR/on-b.txt"
+	same_account before on-b
+	[ -n "$(find "$(home_of b "$user")" -name "$1Bar")" ]
+	[ -z "$(find "$(home_of b "$user")" -name "$1Foo" -o -name "$1Gone")" ]
+	# And from storage alone, after B has flushed too.
+	mc b flushall
+	rm -rf "$(home_of a "$user")"
+	on a "$user" dump >"$DIR/again.txt"
+	same_account before again
+	[ -z "$(find "$(home_of a "$user")" -name "$1Foo" -o -name "$1Gone")" ]
+}
+
+@test "folders by name: what was renamed and deleted on A is so on B, and stays so" {
+	pair_start "$DIR" fs "$(posix_store)"
+	renamed_and_deleted ''
+}
+
+@test "Maildir++: what was renamed and deleted on A is so on B, and stays so" {
+	pair_start "$DIR" maildir "$(posix_store)"
+	renamed_and_deleted .
+}
+
 @test "a lost index home is what the project is for: with a refresh the flags are back, without it they are gone" {
 	pair_start "$DIR" index "$(posix_store)"
 	local user=user@example.com

@@ -12,6 +12,8 @@
 #include "metacache/state.h"
 #include "metacache/user_lock.h"
 
+#define FEW_UNITS 4
+
 const char *flush_outcome_name(enum flush_outcome outcome)
 {
 	static const char *const names[] = {
@@ -179,6 +181,14 @@ static void upload_units(struct flush *flush, struct workers *pool)
 	workers_wait(group);
 }
 
+static void upload_units_here(struct flush *flush)
+{
+	for (size_t i = flush->scanned.units.count; i-- > 0;) {
+		if (flush->jobs[i].changed)
+			flush_unit_upload(&flush->jobs[i]);
+	}
+}
+
 static int flush_units(struct flush *flush, struct workers *pool, struct flush_result *result,
 		       struct err *err)
 {
@@ -186,7 +196,9 @@ static int flush_units(struct flush *flush, struct workers *pool, struct flush_r
 
 	if (count > 1 && list_for(flush, err) < 0)
 		return -1;
-	if (count > 0)
+	if (flush->options->many_users && count <= FEW_UNITS)
+		upload_units_here(flush);
+	else if (count > 0)
 		upload_units(flush, pool);
 	for (size_t i = 0; i < flush->scanned.units.count; i++) {
 		if (flush->jobs[i].unit)

@@ -21,6 +21,9 @@ struct flush_options {
 	bool important_only;   /* -i; every change counts as important for now */
 	bool overwrite;        /* local wins over what another writer put: an operator's word */
 	bool dry_run;
+	/* Many users are flushed at once: one with few changes is worked on by the
+	 * calling thread alone, which saves handing its units to others. */
+	bool many_users;
 };
 
 enum flush_outcome {

@@ -9,14 +9,13 @@
 #include "base/workers.h"
 #include "metacache/flush.h"
 
-#define BATCH 32       /* homes handed to a thread at once: a hand-over costs more than a look */
-#define HOME_THREADS 8 /* that look at homes and wait for their uploads */
+#define BATCH 32 /* homes handed to a thread at once: a hand-over costs more than a look */
 
 struct all {
 	const struct metacache *mc;
 	const char *mask;
-	const struct flush_options *options;
-	struct workers *units; /* upload */
+	struct flush_options options;
+	struct workers *units; /* for users with many changes */
 	struct tidy *tidy;
 	flush_progress_fn *progress;
 	atomic_bool stop;
@@ -82,7 +81,7 @@ static void flush_one(struct all *all, const struct metacache_home *home)
 {
 	struct flush_result result = { .user = home->user };
 
-	if (flush_user(all->mc, home, all->options, all->units, all->tidy, &result, &result.err) <
+	if (flush_user(all->mc, home, &all->options, all->units, all->tidy, &result, &result.err) <
 	    0) {
 		if (result.err.code == ERR_NOTFOUND) /* gone meanwhile */
 			return;
@@ -171,11 +170,11 @@ int flush_all(const struct metacache *mc, const char *mask, const struct flush_o
 	      struct err *err)
 {
 	unsigned parallel = mc->settings->metacache_max_parallel_requests;
-	autoworkers struct workers *homes = workers_new(HOME_THREADS, 2 * HOME_THREADS);
+	autoworkers struct workers *homes = workers_new(parallel, 2 * parallel);
 	autoworkers struct workers *units = workers_new(parallel, parallel);
 	struct all all = { .mc = mc,
 			   .mask = mask,
-			   .options = options,
+			   .options = *options,
 			   .units = units,
 			   .fn = fn,
 			   .progress = progress,
@@ -184,6 +183,7 @@ int flush_all(const struct metacache *mc, const char *mask, const struct flush_o
 	struct err tidy_err = { 0 };
 	int ret;
 
+	all.options.many_users = true;
 	pthread_mutex_init(&all.mutex, NULL);
 	all.tidy = tidy_new(mc);
 	producer.group = workers_group_new(homes);

@@ -96,6 +96,7 @@ static int open_store(struct metacache *mc, struct err *err)
 	struct store_options options = {
 		.max_parallel = mc->settings->metacache_max_parallel_requests,
 		.spool_dir = mc->settings->spool_dir,
+		.credentials_file = getenv("AWS_SHARED_CREDENTIALS_FILE"),
 		.warn = warn_of_store,
 		.warn_ctx = mc,
 	};

@@ -238,6 +238,13 @@ store_fails() {
 		>"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err"
 	no_secret SECRETVALUE
 	[ "$(curl -sSf "http://$address/_dump" | jq length)" = 3 ]
+	# The key may also be in the file of the AWS tools: another section's is not taken.
+	printf '[other]\naws_access_key_id = BAD\n[default]\naws_access_key_id = GOOD\naws_secret_access_key = SECRETVALUE\n' \
+		>"$BATS_TEST_TMPDIR/credentials"
+	AWS_SHARED_CREDENTIALS_FILE=$BATS_TEST_TMPDIR/credentials mc flush -u "$user" --overwrite \
+		-o "obox_index_fs=s3:http://$address/?bucket=mails" >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err"
+	no_secret SECRETVALUE
+	says 78 'no access key' flush -u "$user" -o "obox_index_fs=s3:http://$address/?bucket=mails"
 }
 
 @test "secrets are in no output: a URL that cannot be parsed, environment, an override that is refused" {

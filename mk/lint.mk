@@ -21,7 +21,7 @@ $(BUILD)/headers/%.ok: %
 	@mkdir -p $(@D)
 	@$(CC) $(ALL_CFLAGS) -fsyntax-only -x c -include $< /dev/null && touch $@
 
-# Figures of HACKING.md: files up to 700 lines, functions up to 100.
+# Files up to 700 lines, functions up to 100, a command's main file up to 200.
 lint-size:
 	@mk/check-sizes $(lib_files)
 

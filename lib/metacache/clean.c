@@ -71,20 +71,32 @@ static int not_uploaded(struct clean *clean, const struct unit *unit, const char
 	return stop(clean, CLEAN_DIRTY);
 }
 
-/* The bundles that this tree was built from or uploaded as are in storage now. */
+static int in_no_bundle(struct clean *clean, const char *path)
+{
+	err_set(&clean->result->err, ERR_DATA, "%s is in no bundle and would be lost",
+		quote_str(path).s);
+	err_hint(&clean->result->err, "move it out of the metacache root");
+	return stop(clean, CLEAN_DIRTY);
+}
+
+/* The bundles that this tree was built from or uploaded as are in storage now, whole. */
 static bool is_listed(const struct clean *clean, const struct unit *unit, const struct state *state)
 {
 	const struct remote_unit *remote = remote_find(&clean->remote, unit->id);
+	uint64_t base_bytes = 0, diff_bytes = 0;
 	size_t found = 0;
 
 	for (size_t i = 0; remote && i < remote->objects.count; i++) {
 		const struct remote_object *object = &remote->objects.items[i];
+		bool is_base = strcmp(object->name, state->base) == 0;
 
-		if (object->size_bytes > 0 && (strcmp(object->name, state->base) == 0 ||
-					       str_vec_has(&state->diffs, object->name)))
-			found++;
+		if (!is_base && !str_vec_has(&state->diffs, object->name))
+			continue;
+		*(is_base ? &base_bytes : &diff_bytes) += object->size_bytes;
+		found++;
 	}
-	return found == 1 + state->diffs.count;
+	return found == 1 + state->diffs.count && base_bytes == state->base_bytes &&
+	       diff_bytes == state->diff_bytes;
 }
 
 static int check_unit(struct clean *clean, const struct unit *unit)
@@ -101,7 +113,8 @@ static int check_unit(struct clean *clean, const struct unit *unit)
 	if (state.installing || !state_matches(&state, &unit->files))
 		return not_uploaded(clean, unit, "has changes that are not uploaded");
 	if (!is_listed(clean, unit, &state)) {
-		err_set(&clean->result->err, ERR_DATA, "%s: its bundle is not in storage any more",
+		err_set(&clean->result->err, ERR_DATA,
+			"%s: its bundle is not in storage any more, or not whole",
 			unit_title(unit));
 		err_hint(&clean->result->err, "metacache-refresh takes a newer one, "
 					      "metacache-flush --overwrite uploads it again");
@@ -149,13 +162,15 @@ static int check_units(struct clean *clean)
 		if (is_selected(clean, unit) && check_unit(clean, unit) < 0)
 			return -1;
 	}
-	if (clean->options->priority_min == 0 && clean->scanned.foreign) {
-		err_set(&clean->result->err, ERR_DATA, "%s is in no bundle and would be lost",
-			quote_str(clean->scanned.foreign).s);
-		err_hint(&clean->result->err, "move it out of the metacache root");
-		return stop(clean, CLEAN_DIRTY);
-	}
+	if (clean->options->priority_min == 0 && clean->scanned.foreign)
+		return in_no_bundle(clean, clean->scanned.foreign);
 	return check_logged_in(clean) < 0 ? -1 : check_in_use(clean);
+}
+
+static bool same_foreign(const struct home *a, const struct home *b)
+{
+	return a->foreign && b->foreign ? strcmp(a->foreign, b->foreign) == 0
+					: a->foreign == b->foreign;
 }
 
 /* What was renamed away is what was checked, and nobody got hold of it meanwhile. */
@@ -173,7 +188,8 @@ static int check_moved(const struct trash *trash, const struct unit_rules *rules
 		return -1;
 	unit_fingerprint(before, was_print);
 	unit_fingerprint(&now, is_print);
-	if (in_use > 0 || memcmp(was_print, is_print, sizeof is_print) != 0)
+	if (in_use > 0 || memcmp(was_print, is_print, sizeof is_print) != 0 ||
+	    !same_foreign(before, &now))
 		return err_set(err, ERR_BUSY, "somebody began to use it just now");
 	return 0;
 }
@@ -191,30 +207,38 @@ static int put_back(struct clean *clean, struct trash *trash, const char *path)
 	return stop(clean, CLEAN_FAILED);
 }
 
-/* Rename `path` (below the root) away, look again, delete. `before` is the scan of
- * just that directory. */
-static int remove_directory(struct clean *clean, const char *path, const struct home *before)
+/* Look again at what was renamed away from `path` (below the root), and delete it.
+ * `before` is the scan of just that directory. */
+static int remove_taken(struct clean *clean, struct trash *trash, const char *path,
+			const struct home *before)
 {
-	autotrash struct trash trash = TRASH_NONE;
 	struct err *err = &clean->result->err;
 
-	if (trash_take(clean->home.root, path, &trash, err) < 0)
-		return stop_of_err(clean);
-	if (check_moved(&trash, &clean->mc->rules, before, err) < 0 || check_logged_in(clean) < 0)
-		return put_back(clean, &trash, path);
+	if (check_moved(trash, &clean->mc->rules, before, err) < 0 || check_logged_in(clean) < 0)
+		return put_back(clean, trash, path);
+	trash_judged(trash);
+	trash_free(trash);
 	return 0;
 }
 
-/* Off the list first: a folder that is on the list and not on disk was deleted by
- * Dovecot. Killed in between, the next flush puts it on the list again. */
-static int forget_folder(struct clean *clean, const char *path)
+static int remove_directory(struct clean *clean, const char *path, const struct home *before)
+{
+	autotrash struct trash trash = TRASH_NONE;
+
+	if (trash_take(clean->home.root, path, &trash, &clean->result->err) < 0)
+		return stop_of_err(clean);
+	return remove_taken(clean, &trash, path, before);
+}
+
+/* Take it off the list of folders that are here. */
+static int forget_folder(struct clean *clean, const char *path, struct err *err)
 {
 	autostate struct state state = { 0 };
 	size_t kept = 0;
-	int ret = state_read(clean->homefd, &state, &clean->result->err);
+	int ret = state_read(clean->homefd, &state, err);
 
 	if (ret <= 0)
-		return ret < 0 ? stop(clean, CLEAN_FAILED) : 0;
+		return ret;
 	for (size_t i = 0; i < state.folders.count; i++) {
 		if (strcmp(state.folders.items[i], path) == 0)
 			free(state.folders.items[i]);
@@ -224,8 +248,35 @@ static int forget_folder(struct clean *clean, const char *path)
 	state.folders.count = kept;
 	/* The next refresh has to look, however soon it comes. */
 	state.refresh = true;
-	if (state_write(clean->homefd, &state, NULL, &clean->result->err) < 0)
+	return state_write(clean->homefd, &state, NULL, err);
+}
+
+/* A folder that is on the list and not on disk was deleted by Dovecot. So an empty
+ * directory stands in its place until it is off the list, which may need the space
+ * that it had. Where that can't be, or fails, the directory or the folder stays. */
+static int remove_folder(struct clean *clean, const char *unit_path, const char *path,
+			 const struct home *before)
+{
+	const struct metacache_root *root = clean->home.root;
+	autotrash struct trash trash = TRASH_NONE;
+	struct err *err = &clean->result->err, failed = { 0 };
+	int ret = trash_swap(root, path, &trash, err);
+
+	if (ret < 0)
 		return stop_of_err(clean);
+	if (ret == 0) {
+		err_clear(err);
+		if (forget_folder(clean, unit_path, err) < 0)
+			return stop_of_err(clean);
+		return remove_directory(clean, path, before);
+	}
+	if (remove_taken(clean, &trash, path, before) < 0)
+		return -1;
+	if (forget_folder(clean, unit_path, &failed) == 0)
+		trash_vacate(root, path);
+	else
+		metacache_warn(clean->mc, "metacache_folder_not_forgotten", clean->home.user,
+			       &failed);
 	return 0;
 }
 
@@ -234,6 +285,7 @@ static int clean_unit(struct clean *clean, const struct unit *unit)
 	autofree char *path = xasprintf("%s/%s", clean->home.path, unit->path);
 	autohome struct home before = { 0 };
 	autofd int unitfd = fsx_opendir(clean->homefd, unit->path);
+	int ret;
 
 	if (unit->kind == UNIT_FOLDER && unit->has_subdirs) {
 		err_set(&clean->result->err, ERR_DATA,
@@ -247,9 +299,11 @@ static int clean_unit(struct clean *clean, const struct unit *unit)
 	}
 	if (unit_scan(unitfd, &clean->mc->rules, &before, &clean->result->err) < 0)
 		return stop_of_err(clean);
-	if (unit->kind == UNIT_FOLDER && forget_folder(clean, unit->path) < 0)
-		return -1;
-	if (remove_directory(clean, path, &before) < 0)
+	if (unit->kind == UNIT_FOLDER && before.foreign)
+		return in_no_bundle(clean, before.foreign);
+	ret = unit->kind == UNIT_FOLDER ? remove_folder(clean, unit->path, path, &before)
+					: remove_directory(clean, path, &before);
+	if (ret < 0)
 		return -1;
 	clean->result->units++;
 	clean->result->bytes += unit->bytes;

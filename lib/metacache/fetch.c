@@ -146,7 +146,7 @@ static int unpack(const struct metacache *mc, const struct spool *spool, int dir
 
 	if (bundle_unpack(spool, dirfd, &limits, &fetched->manifest, err) < 0)
 		return refuse(fetched->state.base, err);
-	fetched->bytes = spool_size(spool);
+	fetched->bytes = fetched->state.base_bytes = spool_size(spool);
 	if (unit_rescan(dirfd, unit->path, &mc->rules, &found, err) < 0)
 		return -1;
 	state_set_files(&fetched->state, &found.files);

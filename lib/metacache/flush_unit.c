@@ -93,17 +93,22 @@ static bool is_unchanged(const struct flush_unit *job)
 		(same_names(&state->folders, job->folders) && same_names(&state->gone, job->gone)));
 }
 
-static int conflict(struct flush_unit *job, const struct remote_unit *remote)
+static int conflict(struct flush_unit *job, const char *theirs, const char *what)
 {
-	const struct remote_object *theirs = remote_unknown(remote, &job->state);
-
 	job->outcome = FLUSH_CONFLICT;
 	err_set(&job->err, ERR_CONFLICT,
-		"%s changed here, and storage has %s of another writer; both are kept",
-		unit_title(job->unit), theirs->name);
+		"%s %s, and storage has %s of another writer; both are kept", unit_title(job->unit),
+		what, theirs);
 	return err_hint(&job->err,
 			"metacache-refresh --discard-important takes the one in storage, "
 			"metacache-flush --overwrite the one here");
+}
+
+/* A refresh has found bundles of two writers: said until an operator has chosen. */
+static void conflict_remains(struct flush_unit *job)
+{
+	if (job->state.unmerged.count > 0)
+		conflict(job, job->state.unmerged.items[0], "is of one writer");
 }
 
 static int fail(struct flush_unit *job)
@@ -189,15 +194,22 @@ static int put(const struct flush_unit *job, const char *name, const struct spoo
 }
 
 /* The upload is there: note it, with a new name for the next one. */
-static int note_upload(struct flush_unit *job, const char *name, const struct snapshot *snapshot,
-		       const struct str_vec *superseded, struct err *err)
+static int note_upload(struct flush_unit *job, const char *name, uint64_t bytes,
+		       const struct snapshot *snapshot, const struct str_vec *superseded,
+		       struct err *err)
 {
 	struct state *state = &job->state;
 
 	free(state->base);
 	state->base = xstrdup(name);
+	state->base_bytes = bytes;
 	str_vec_free(&state->diffs);
+	state->diff_bytes = 0;
 	copy_names(&state->superseded, superseded);
+	if (job->options->overwrite)
+		str_vec_free(&state->unmerged);
+	free(state->installing);
+	state->installing = NULL;
 	bundle_name_unique(state->next);
 	state->uploaded_ns = clock_now_ns();
 	state_set_files(state, &snapshot->files);
@@ -225,7 +237,8 @@ static int upload(struct flush_unit *job, const struct snapshot *snapshot,
 	if (ret == 0)
 		ret = put(job, buf_str(&name), spool, &job->err);
 	if (ret == 0)
-		ret = note_upload(job, buf_str(&name), snapshot, &superseded, &job->err);
+		ret = note_upload(job, buf_str(&name), spool_size(spool), snapshot, &superseded,
+				  &job->err);
 	if (ret == 0) {
 		job->outcome = FLUSH_UPLOADED;
 		job->known = true;
@@ -234,6 +247,7 @@ static int upload(struct flush_unit *job, const struct snapshot *snapshot,
 		log_info(job->mc->log, "metacache_upload_finished",
 			 log_str("user", job->home->user), log_str("unit", job->unit->path),
 			 log_str("bundle", buf_str(&name)), log_uint("bytes", job->bytes));
+		conflict_remains(job);
 	}
 	str_vec_free(&superseded);
 	return ret < 0 ? fail(job) : 0;
@@ -257,7 +271,7 @@ static int upload_changed(struct flush_unit *job, const struct remote_unit *remo
 
 	if (!job->options->overwrite && (!job->reborn || is_newer(job, remote)) &&
 	    remote_judge(remote, &job->state, NULL) == REMOTE_NEWER)
-		return conflict(job, remote);
+		return conflict(job, remote_unknown(remote, &job->state)->name, "changed here");
 	if (job->options->dry_run) {
 		job->outcome = FLUSH_UPLOADED;
 		return 0;
@@ -294,15 +308,20 @@ void flush_unit_look(struct flush_unit *job)
 		return;
 	}
 	load_state(job);
-	if (job->state.installing) {
+	if (job->state.installing && !job->options->overwrite) {
 		/* Neither the old files nor the new ones: nothing to upload. */
 		err_set(&job->err, ERR_BUSY, "a refresh was cut short");
-		err_hint(&job->err, "metacache-refresh finishes it");
+		err_hint(&job->err,
+			 "metacache-refresh finishes it; should storage have nothing of "
+			 "it any more, metacache-flush --overwrite uploads what is here");
 		fail(job);
 		return;
 	}
 	job->changed = !job->known || job->options->overwrite || !is_unchanged(job);
-	if (!job->changed && !job->options->dry_run)
+	if (job->changed)
+		return;
+	conflict_remains(job);
+	if (!job->options->dry_run)
 		tidy_add(job->tidy, job->home, job->unit->path, job->unit->id,
 			 &job->state.superseded);
 }

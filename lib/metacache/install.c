@@ -10,6 +10,7 @@
 #include "base/fsx.h"
 #include "base/mem.h"
 #include "metacache/session.h"
+#include "metacache/trash.h"
 
 /* The directory that holds `path`, and its last component. */
 static int open_parent(int homefd, const char *path, const char **last_r, struct err *err)
@@ -131,29 +132,49 @@ static int is_leaf(int dirfd, const char *path, const struct unit_rules *rules, 
 	return unit.kind == UNIT_FTS || !unit.has_subdirs;
 }
 
+/* Exchange the directories under a name that a sweep judges, should this be killed
+ * before it has looked again. 1 done; 0 the filesystem can't; -1. `old_fd` is of the
+ * directory that is there, which ends up in staging. */
+static int swap_in(int staging_fd, const char *name, int parent, const char *last, int old_fd,
+		   const struct state *state, const struct unit_file_vec *judged,
+		   const struct unit_rules *rules, struct err *err)
+{
+	autofree char *swap = xasprintf(TRASH_SWAP "%s", name);
+	bool exchanged;
+	int saved;
+
+	if (renameat(staging_fd, name, staging_fd, swap) < 0)
+		return err_sys(err, errno, "rename a directory in " TRASH_DIR);
+	exchanged = renameat2(staging_fd, swap, parent, last, RENAME_EXCHANGE) == 0;
+	saved = errno;
+	if (exchanged && !install_is_as_judged(old_fd, state->unit, judged, rules)) {
+		if (renameat2(staging_fd, swap, parent, last, RENAME_EXCHANGE) < 0)
+			return err_sys(err, errno, "put %s back", state->unit);
+		(void)renameat(staging_fd, swap, staging_fd, name);
+		return changed_meanwhile(state->unit, err);
+	}
+	if (renameat(staging_fd, swap, staging_fd, name) < 0)
+		return err_sys(err, errno, "rename a directory in " TRASH_DIR);
+	/* Some filesystems can't exchange. */
+	if (!exchanged && saved != EINVAL && saved != ENOSYS)
+		return err_sys(err, saved, "swap in %s", state->unit);
+	return exchanged;
+}
+
 static int install_over(int staging_fd, const char *name, int parent, const char *last,
 			const struct state *state, const struct unit_file_vec *judged,
 			const struct unit_rules *rules, struct err *err)
 {
 	autofd int to_fd = fsx_opendir(parent, last), from_fd = -1;
-	int leaf;
+	int ret;
 
 	if (to_fd < 0)
 		return err_sys(err, errno, "open directory %s", state->unit);
-	leaf = is_leaf(to_fd, state->unit, rules, err);
-	if (leaf < 0)
-		return -1;
-	if (leaf && renameat2(staging_fd, name, parent, last, RENAME_EXCHANGE) == 0) {
-		/* to_fd is the old directory, now in staging. */
-		if (install_is_as_judged(to_fd, state->unit, judged, rules))
-			return 0;
-		if (renameat2(staging_fd, name, parent, last, RENAME_EXCHANGE) < 0)
-			return err_sys(err, errno, "put %s back", state->unit);
-		return changed_meanwhile(state->unit, err);
-	}
-	/* Not a leaf, or a filesystem that can't exchange. */
-	if (leaf && errno != EINVAL && errno != ENOSYS)
-		return err_sys(err, errno, "swap in %s", state->unit);
+	ret = is_leaf(to_fd, state->unit, rules, err);
+	if (ret > 0)
+		ret = swap_in(staging_fd, name, parent, last, to_fd, state, judged, rules, err);
+	if (ret != 0)
+		return ret < 0 ? -1 : 0;
 	from_fd = fsx_opendir(staging_fd, name);
 	if (from_fd < 0)
 		return err_sys(err, errno, "open a directory in .trash");

@@ -215,11 +215,46 @@ void metacache_home_free(struct metacache_home *home)
 	*home = (struct metacache_home){ 0 };
 }
 
+/* 1 there is one in this root, 0, -1. */
+static int has_home(const struct metacache_root *root, const char *path, struct err *err)
+{
+	autofd int fd = fsx_opendir(root->fd, path);
+
+	if (fd >= 0)
+		return 1;
+	if (errno == ENOENT || errno == ENOTDIR)
+		return 0;
+	return err_sys(err, errno, "open directory %s/%s", root->path, path);
+}
+
+static int find_root(const struct metacache *mc, struct metacache_home *home, struct err *err)
+{
+	for (size_t i = 0; i < mc->root_count; i++) {
+		int ret = has_home(&mc->roots[i], home->path, err);
+
+		if (ret < 0)
+			return -1;
+		if (ret > 0 && home->root) {
+			err_set(err, ERR_DATA, "there are two homes, %s/%s and %s/%s",
+				home->root->path, home->path, mc->roots[i].path, home->path);
+			return err_hint(err, "nothing is done for this user until one of them is "
+					     "moved out of the metacache roots");
+		}
+		if (ret > 0)
+			home->root = &mc->roots[i];
+	}
+	if (home->root)
+		return 1;
+	home->root = &mc->roots[0];
+	return 0;
+}
+
 int metacache_find(const struct metacache *mc, const char *user, struct metacache_home *home_r,
 		   struct err *err)
 {
 	autobuf struct buf path = { 0 }, prefix = { 0 };
 	struct expand_user variables;
+	int ret;
 
 	*home_r = (struct metacache_home){ 0 };
 	if (expand_user_init(&variables, user, err) < 0)
@@ -230,21 +265,10 @@ int metacache_find(const struct metacache *mc, const char *user, struct metacach
 	home_r->user = xstrdup(user);
 	home_r->path = buf_steal(&path);
 	home_r->prefix = buf_steal(&prefix);
-	for (size_t i = 0; i < mc->root_count; i++) {
-		autofd int fd = fsx_opendir(mc->roots[i].fd, home_r->path);
-
-		home_r->root = &mc->roots[i];
-		if (fd >= 0)
-			return 1;
-		if (errno != ENOENT && errno != ENOTDIR) {
-			err_sys(err, errno, "open directory %s/%s", mc->roots[i].path,
-				home_r->path);
-			metacache_home_free(home_r);
-			return -1;
-		}
-	}
-	home_r->root = &mc->roots[0];
-	return 0;
+	ret = find_root(mc, home_r, err);
+	if (ret < 0)
+		metacache_home_free(home_r);
+	return ret;
 }
 
 int metacache_open_home(const struct metacache_home *home, struct err *err)

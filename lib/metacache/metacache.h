@@ -69,8 +69,8 @@ void metacache_home_free(struct metacache_home *home);
 #define autohomeref CLEANUP(metacache_home_free)
 
 /* Where a user's home is: 1; 0 there is none yet, and home_r says where it would
- * be (the first root); -1 for a name that no user can have (ERR_USAGE), or a tree that can't be
- * read. */
+ * be (the first root); -1 for a name that no user can have (ERR_USAGE), a home in more
+ * than one root (ERR_DATA), or a tree that can't be read. */
 int metacache_find(const struct metacache *mc, const char *user, struct metacache_home *home_r,
 		   struct err *err);
 

@@ -381,8 +381,10 @@ static void remove_gone(struct refresh *refresh)
 		    session_unit_in_use(unitfd, unit, NULL) != 0 ||
 		    trash_take(refresh->home.root, path, &trash, NULL) < 0)
 			continue;
-		if (!install_is_as_judged(trash.fd, unit->path, &unit->files, &refresh->mc->rules))
-			trash_put_back(&trash, refresh->home.root, path, NULL);
+		if (install_is_as_judged(trash.fd, unit->path, &unit->files, &refresh->mc->rules))
+			trash_judged(&trash);
+		else /* else the next sweep finds it, and keeps it */
+			(void)trash_put_back(&trash, refresh->home.root, path, NULL);
 	}
 }
 

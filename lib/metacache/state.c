@@ -104,16 +104,45 @@ static int read_files(const struct json *root, struct state *state, struct err *
 }
 
 /* A bundle's name becomes part of a request: it is one, or the file is no good. */
-static int check_names(const struct state *state, struct err *err)
+static int check_name(const char *member, const char *name, struct err *err)
 {
 	struct bundle_name parsed;
 
-	if (state->base && !bundle_name_parse(state->base, &parsed))
-		return err_set(err, ERR_DATA, "member \"base\": no name of a bundle");
-	for (size_t i = 0; i < state->superseded.count; i++) {
-		if (!bundle_name_parse(state->superseded.items[i], &parsed))
-			return err_set(err, ERR_DATA, "member \"superseded\": no name of a bundle");
+	if (name && !bundle_name_parse(name, &parsed))
+		return err_set(err, ERR_DATA, "member \"%s\": no name of a bundle", member);
+	return 0;
+}
+
+static int check_names(const struct state *state, struct err *err)
+{
+	const struct {
+		const char *member;
+		const struct str_vec *names;
+	} lists[] = { { "diffs", &state->diffs },
+		      { "superseded", &state->superseded },
+		      { "unmerged", &state->unmerged } };
+
+	if (check_name("base", state->base, err) < 0 ||
+	    check_name("installing", state->installing, err) < 0)
+		return -1;
+	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+		for (size_t k = 0; k < lists[i].names->count; k++) {
+			if (check_name(lists[i].member, lists[i].names->items[k], err) < 0)
+				return -1;
+		}
 	}
+	return 0;
+}
+
+static int read_bytes(const struct json *root, const char *name, uint64_t *bytes_r, struct err *err)
+{
+	int64_t value = 0;
+
+	if (json_get_int(root, name, &value, err) < 0)
+		return -1;
+	if (value < 0)
+		return err_set(err, ERR_DATA, "member \"%s\": below zero", name);
+	*bytes_r = (uint64_t)value;
 	return 0;
 }
 
@@ -147,7 +176,9 @@ static int read_members(const struct json *root, struct state *state, struct err
 	    need_text(root, "last_service", &state->last_service, err) < 0 ||
 	    read_text(root, "base", &state->base, err) < 0 ||
 	    read_text(root, "installing", &state->installing, err) < 0 ||
+	    read_bytes(root, "base_bytes", &state->base_bytes, err) < 0 ||
 	    read_names(root, "diffs", &state->diffs, err) < 0 ||
+	    read_bytes(root, "diff_bytes", &state->diff_bytes, err) < 0 ||
 	    read_names(root, "superseded", &state->superseded, err) < 0 ||
 	    read_names(root, "unmerged", &state->unmerged, err) < 0 ||
 	    read_names(root, "folders", &state->folders, err) < 0 ||
@@ -235,7 +266,11 @@ int state_write(int unitfd, const struct state *state, struct fsx_stat *stat_r, 
 	json_set_str(root, "user", state->user);
 	json_set_str(root, "unit", state->unit);
 	json_set_str(root, "base", state->base);
+	if (state->base)
+		json_set_int(root, "base_bytes", (int64_t)state->base_bytes);
 	set_names(root, "diffs", &state->diffs);
+	if (state->diffs.count > 0)
+		json_set_int(root, "diff_bytes", (int64_t)state->diff_bytes);
 	set_names(root, "superseded", &state->superseded);
 	set_names(root, "unmerged", &state->unmerged);
 	json_set_str(root, "next", state->next);
@@ -285,5 +320,6 @@ bool state_matches(const struct state *state, const struct unit_file_vec *files)
 
 bool state_settled(const struct state *state, const struct unit_file_vec *files)
 {
-	return state_matches(state, files) && state->superseded.count == 0 && !state->installing;
+	return state_matches(state, files) && state->superseded.count == 0 &&
+	       state->unmerged.count == 0 && !state->installing;
 }

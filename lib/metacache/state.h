@@ -2,7 +2,8 @@
  * files, replaced atomically, the truth that the registry is a cache of.
  *
  * {"version":1,"boot":"1700000000.000000001","host":"b1","user":"u@d","unit":"…",
- *  "base":"bundle.…","diffs":[],"superseded":[],"unmerged":[],"next":"<32 hex>",
+ *  "base":"bundle.…","base_bytes":1,"diffs":[],"diff_bytes":0,
+ *  "superseded":[],"unmerged":[],"next":"<32 hex>",
  *  "uploaded":<ns>,"last_access":<s>,"last_service":"imap","refresh":false,
  *  "installing":"bundle.…","folders":["mailboxes/…"],
  *  "files":[{"name":"dovecot.index","size":1,"mtime":<ns>,"ino":2}]}
@@ -31,7 +32,9 @@ struct state {
 	char *user;
 	char *unit;                /* path below home */
 	char *base;                /* bundle this tree was built from or uploaded as; NULL: none */
+	uint64_t base_bytes;       /* of the object; a listing has to agree before local files go */
 	struct str_vec diffs;      /* on that base, applied here */
+	uint64_t diff_bytes;       /* of their objects together */
 	struct str_vec superseded; /* in storage, contained in base or diffs: to be deleted */
 	struct str_vec unmerged;   /* of another writer, seen and not contained: a conflict */
 	char next[BUNDLE_UNIQUE_HEX + 1];
@@ -75,5 +78,5 @@ bool state_same_files(const struct unit_file_vec *a, const struct unit_file_vec 
 /* Whether the unit's files are what they were then: names, sizes, times, inodes. */
 bool state_matches(const struct state *state, const struct unit_file_vec *files);
 
-/* Whether nothing is left to upload or to tidy for a unit with these files. */
+/* Whether nothing is left to upload, to tidy or to tell for a unit with these files. */
 bool state_settled(const struct state *state, const struct unit_file_vec *files);

@@ -1,6 +1,5 @@
 #include "metacache/trash.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -12,8 +11,6 @@
 #include "base/fsx.h"
 #include "bundle/bundle_name.h"
 
-#define TRASH_DIR ".trash"
-#define KEPT_PREFIX "kept-"
 #define TRIES 16
 
 static int open_trash(const struct metacache_root *root, struct err *err)
@@ -78,117 +75,161 @@ int trash_new(const struct metacache_root *root, struct trash *trash_r, struct e
 void trash_prepare(const struct metacache_root *root)
 {
 	(void)mkdirat(root->fd, TRASH_DIR, 0700);
+	(void)mkdirat(root->fd, TRASH_DIR "/" TRASH_SPARE, 0700);
 }
 
-static int take(const struct metacache_root *root, const char *path, struct trash *trash)
+static void name_taken(struct trash *trash)
+{
+	memcpy(trash->name, TRASH_TAKEN, sizeof TRASH_TAKEN - 1);
+	bundle_name_unique(trash->name + sizeof TRASH_TAKEN - 1);
+}
+
+/* The unique part of an entry's name. */
+static const char *unique_of(const struct trash *trash)
+{
+	bool taken = strncmp(trash->name, TRASH_TAKEN, sizeof TRASH_TAKEN - 1) == 0;
+
+	return trash->name + (taken ? sizeof TRASH_TAKEN - 1 : 0);
+}
+
+static int move_away(const struct metacache_root *root, const char *path, struct trash *trash)
+{
+	return renameat2(root->fd, path, trash->trash_fd, trash->name, RENAME_NOREPLACE);
+}
+
+static int swap_away(const struct metacache_root *root, const char *path, struct trash *trash)
+{
+	int saved;
+
+	if (mkdirat(trash->trash_fd, trash->name, 0700) < 0 &&
+	    ((errno != ENOSPC && errno != EDQUOT) ||
+	     renameat(trash->trash_fd, TRASH_SPARE, trash->trash_fd, trash->name) < 0))
+		return -1;
+	if (renameat2(root->fd, path, trash->trash_fd, trash->name, RENAME_EXCHANGE) == 0) {
+		trash->swapped = true;
+		return 0;
+	}
+	saved = errno;
+	unlinkat(trash->trash_fd, trash->name, AT_REMOVEDIR);
+	errno = saved;
+	return -1;
+}
+
+/* Locked before it can be swept. */
+static int take_with(int (*move)(const struct metacache_root *, const char *, struct trash *),
+		     const struct metacache_root *root, const char *path, struct trash *trash_r,
+		     struct err *err)
 {
 	autofd int fd = fsx_opendir(root->fd, path);
+	int saved;
 
-	/* Locked before it can be swept. */
+	*trash_r = TRASH_NONE;
 	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return err_sys(err, errno, "take %s/%s", root->path, path);
+	trash_r->trash_fd = open_trash(root, err);
+	if (trash_r->trash_fd < 0)
 		return -1;
-	bundle_name_unique(trash->name);
-	if (renameat2(root->fd, path, trash->trash_fd, trash->name, RENAME_NOREPLACE) < 0)
-		return -1;
-	trash->fd = steal_fd(&fd);
-	return 0;
+	name_taken(trash_r);
+	if (move(root, path, trash_r) == 0) {
+		trash_r->fd = steal_fd(&fd);
+		return 0;
+	}
+	saved = errno;
+	cleanup_fd(&trash_r->trash_fd);
+	*trash_r = TRASH_NONE;
+	return err_sys(err, saved, "move %s/%s away", root->path, path);
 }
 
 int trash_take(const struct metacache_root *root, const char *path, struct trash *trash_r,
 	       struct err *err)
 {
-	*trash_r = TRASH_NONE;
-	trash_r->trash_fd = open_trash(root, err);
-	if (trash_r->trash_fd < 0)
-		return -1;
-	if (take(root, path, trash_r) == 0)
-		return 0;
-	err_sys(err, errno, "move %s/%s away", root->path, path);
-	cleanup_fd(&trash_r->trash_fd);
-	*trash_r = TRASH_NONE;
-	return -1;
+	return take_with(move_away, root, path, trash_r, err);
+}
+
+int trash_swap(const struct metacache_root *root, const char *path, struct trash *trash_r,
+	       struct err *err)
+{
+	if (take_with(swap_away, root, path, trash_r, err) == 0)
+		return 1;
+	return err->sys == EINVAL || err->sys == ENOSYS ? 0 : -1;
+}
+
+void trash_vacate(const struct metacache_root *root, const char *path)
+{
+	(void)unlinkat(root->fd, path, AT_REMOVEDIR);
+	trash_prepare(root);
+}
+
+void trash_judged(struct trash *trash)
+{
+	char name[sizeof trash->name];
+
+	snprintf(name, sizeof name, "%s", unique_of(trash));
+	if (renameat(trash->trash_fd, trash->name, trash->trash_fd, name) == 0)
+		memcpy(trash->name, name, sizeof name);
+}
+
+static void let_go(struct trash *trash)
+{
+	close(trash->fd);
+	close(trash->trash_fd);
+	*trash = TRASH_NONE;
 }
 
 int trash_put_back(struct trash *trash, const struct metacache_root *root, const char *path,
 		   struct err *err)
 {
-	if (renameat2(trash->trash_fd, trash->name, root->fd, path, RENAME_NOREPLACE) < 0)
+	unsigned how = trash->swapped ? RENAME_EXCHANGE : RENAME_NOREPLACE;
+
+	if (renameat2(trash->trash_fd, trash->name, root->fd, path, how) < 0)
 		return err_sys(err, errno, "put %s/%s back", root->path, path);
-	close(trash->fd);
-	close(trash->trash_fd);
-	*trash = TRASH_NONE;
+	/* What has come into the empty directory meanwhile is left to a sweep, which keeps it. */
+	if (trash->swapped)
+		(void)unlinkat(trash->trash_fd, trash->name, AT_REMOVEDIR);
+	let_go(trash);
 	return 0;
+}
+
+/* Something of a user is still in it; if it can't be told, too. */
+static bool is_unjudged(const struct trash *trash)
+{
+	autodir struct fsx_dir dir = { .fd = -1 };
+	struct fsx_entry entry;
+	int ret, fd;
+
+	if (unique_of(trash) != trash->name)
+		return true;
+	fd = fsx_opendir(trash->fd, ".");
+	if (fd < 0)
+		return true;
+	fsx_dir_open(&dir, fd);
+	while ((ret = fsx_dir_next(&dir, &entry)) > 0) {
+		if (strncmp(entry.name, TRASH_SWAP, sizeof TRASH_SWAP - 1) == 0)
+			return true;
+	}
+	return ret < 0;
 }
 
 void trash_free(struct trash *trash)
 {
 	if (trash->fd < 0)
 		return;
-	fsx_remove_tree(trash->trash_fd, trash->name, NULL);
-	close(trash->fd);
-	close(trash->trash_fd);
-	*trash = TRASH_NONE;
+	if (!is_unjudged(trash))
+		fsx_remove_tree(trash->trash_fd, trash->name, NULL);
+	let_go(trash);
 }
 
 int trash_keep(struct trash *trash, const struct metacache_root *root, char path_r[4096],
 	       struct err *err)
 {
-	char kept[sizeof KEPT_PREFIX + sizeof trash->name];
+	char kept[sizeof TRASH_KEPT + sizeof trash->name];
 	int ret;
 
-	snprintf(kept, sizeof kept, KEPT_PREFIX "%s", trash->name);
+	snprintf(kept, sizeof kept, TRASH_KEPT "%s", unique_of(trash));
 	snprintf(path_r, 4096, "%s/" TRASH_DIR "/%s", root->path, kept);
 	ret = renameat(trash->trash_fd, trash->name, trash->trash_fd, kept);
 	if (ret < 0)
 		err_sys(err, errno, "keep %s", path_r);
-	close(trash->fd);
-	close(trash->trash_fd);
-	*trash = TRASH_NONE;
+	let_go(trash);
 	return ret;
-}
-
-static int sweep_entry(int trash_fd, const struct fsx_entry *entry, struct err *err)
-{
-	autofd int fd = -1;
-
-	if (strncmp(entry->name, KEPT_PREFIX, sizeof KEPT_PREFIX - 1) == 0)
-		return 0;
-	if (entry->type == DT_DIR) {
-		fd = fsx_opendir(trash_fd, entry->name);
-		if (fd < 0 && errno == ENOENT)
-			return 0;
-		if (fd < 0)
-			return err_sys(err, errno, "open directory " TRASH_DIR "/%s", entry->name);
-		if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-			return 0; /* somebody is at work in it */
-	}
-	return fsx_remove_tree(trash_fd, entry->name, err);
-}
-
-int trash_sweep(const struct metacache_root *root, struct err *err)
-{
-	autodir struct fsx_dir dir = { .fd = -1 };
-	struct fsx_entry entry;
-	int ret, result = 0, fd = fsx_opendir(root->fd, TRASH_DIR);
-
-	if (fd < 0)
-		return errno == ENOENT
-			       ? 0
-			       : err_sys(err, errno, "open directory %s/" TRASH_DIR, root->path);
-	fsx_dir_open(&dir, fd);
-	while ((ret = fsx_dir_next(&dir, &entry)) > 0) {
-		if (sweep_entry(dir.fd, &entry, err) < 0)
-			result = -1;
-	}
-	return ret < 0 ? err_sys(err, errno, "read directory %s/" TRASH_DIR, root->path) : result;
-}
-
-void trash_sweep_all(const struct metacache *mc)
-{
-	for (size_t i = 0; i < mc->root_count; i++) {
-		struct err err = { 0 };
-
-		if (trash_sweep(&mc->roots[i], &err) < 0)
-			metacache_warn(mc, "metacache_trash_failed", NULL, &err);
-	}
 }

@@ -43,6 +43,11 @@ stays() {
 	stays 65 'its bundle is not in storage any more' -u "${USERS[1]}"
 }
 
+@test "an object that is not as long as what was uploaded is no bundle" {
+	truncate -s -1 "$(find "$W/store" -path "*$user/mailboxes/*" -name 'bundle.*' | head -1)"
+	stays 65 'its bundle is not in storage any more, or not whole' -u "$user"
+}
+
 @test "an object of no bytes is no bundle" {
 	: >"$(find "$W/store" -path "*$user/mailboxes/*" -name 'bundle.*' | head -1)"
 	stays 65 'its bundle is not in storage any more' -u "$user"

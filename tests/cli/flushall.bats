@@ -82,3 +82,24 @@ summary() { mc flushall "$@" -f json | jq -c '.summary | [.users, .flushed, .upl
 	[ "$(jq .summary.busy "$BATS_TEST_TMPDIR/out")" = 3 ]
 	untouched
 }
+
+@test "a user with a home in two roots: said, and nothing is done for that user" {
+	second=${home/\/here\//\/there\/}
+	rm -rf "$W/there/idx"
+	mkdir -p "$second"
+	cp -a "$home/." "$second"
+	sed -i "s|^mail_home = .*|mail_home = %2Mu/%u\nmetacache_roots = $idx $W/there/idx|" "$W/here/conf"
+	for command in "flush -u $user" "clean -u $user" "refresh -u $user"; do
+		says 65 "there are two homes, $home and $second (nothing is done for this user until one" \
+			$command -q
+	done
+	[ "$(bundles)" = 0 ]
+	mc flushall -q -f json >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err" || status=$?
+	[ "$status" = 65 ]
+	grep -q "^metacache-flushall: $user: there are two homes" "$BATS_TEST_TMPDIR/err"
+	[ "$(jq -c '.summary | [.flushed, .uploaded]' "$BATS_TEST_TMPDIR/out")" = '[2,6]' ]
+	mc rescan -q 2>"$BATS_TEST_TMPDIR/err" || status=$?
+	grep -q "two homes" "$BATS_TEST_TMPDIR/err"
+	rm -rf "$second"
+	[ "$(summary)" = '[3,1,3,4]' ]
+}

@@ -155,3 +155,37 @@ result() { fields result refresh -u "$user" "$@"; }
 	says 69 "$W/none: No such file" refresh -q -u "$user" -o "obox_index_fs=posix:$W/none"
 	untouched
 }
+
+@test "bundles of two writers in storage: said until an operator has chosen" {
+	storage_of >/dev/null
+	rm "$(find "$W/there/idx/" -path "*$user/.state")"
+	echo other >>"$(find "$W/there/idx/" -path "*$user/dovecot.list.index.log")"
+	mkdir "$W/aside"
+	"$BIN/metacache-flushall" -q -c "$W/there/conf" -o "obox_index_fs=posix:$W/aside" >/dev/null
+	theirs=$(cd "$W/aside" && find . -path "*$user/idx/*" -name 'bundle.*')
+	older=$(find "$W/store" -path "*$user/idx/*" -name 'bundle.*')
+	cp "$W/aside/$theirs" "$W/store/$theirs"
+	rm -rf "$home"
+	says 65 'storage has bundles of two writers; the newest was taken' refresh -q -u "$user"
+	for _ in 1 2; do
+		says 65 'root indexes is of one writer, and storage has bundle.' flush -q -u "$user"
+		[ "$(mc flushall -q -f json 2>/dev/null | jq -c '.summary | [.conflicts, .requests]')" = '[1,0]' ]
+	done
+	echo changed >>"$home/dovecot.list.index.log"
+	says 65 'root indexes is of one writer, and storage has bundle.' flush -q -u "$user"
+	[ -e "$older" ]
+	mc flush -q --overwrite -u "$user" >/dev/null
+	[ ! -e "$older" ]
+	[ "$(mc flushall -q -f json | jq -c '.summary | [.conflicts, .requests]')" = '[0,0]' ]
+	diff <(storage_of | grep "$user/dovecot") <(tree_of "$idx" | grep "$user/dovecot")
+}
+
+@test "a refresh that was cut short, and storage has nothing any more: overwrite ends it" {
+	base=$(jq -r .base "$home/.state")
+	jq -c --arg base "$base" '.installing = $base' "$home/.state" >"$home/.new"
+	mv "$home/.new" "$home/.state"
+	says 75 'a refresh was cut short (metacache-refresh finishes it; should' flush -q -u "$user"
+	rm "$(find "$W/store" -path "*$user/idx/*" -name 'bundle.*')"
+	mc flush -q --overwrite -u "$user" >/dev/null
+	[ "$(mc flush -u "$user" -f json | jq -c '.users[0] | [.result, .unchanged]')" = '["unchanged",3]' ]
+}

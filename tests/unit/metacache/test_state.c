@@ -3,7 +3,8 @@
 static const char good[] =
 	"{\"version\":1,\"boot\":\"1.000000001\",\"host\":\"b1\",\"user\":\"u@d\",\"unit\":\"."
 	"Foo\","
-	"\"base\":\"" BASE_1 "\",\"diffs\":[\"" BASE_1 "-" UNIQUE_2 "\"],\"superseded\":[\"" BASE_2
+	"\"base\":\"" BASE_1 "\",\"base_bytes\":1000,\"diffs\":[\"" BASE_1 "-" UNIQUE_2
+	"\"],\"diff_bytes\":200,\"superseded\":[\"" BASE_2
 	"\"],\"unmerged\":[\"" BASE_3 "\"],\"next\":\"" UNIQUE_4 "\",\"uploaded\":123456789,"
 	"\"last_access\":99,\"last_service\":\"imap\",\"refresh\":true,\"installing\":\"" BASE_2
 	"\",\"folders\":[\".A\",\".B\"],\"gone\":[\"" GUID_B "\"],\"files\":["
@@ -17,6 +18,8 @@ static void check_good(const struct state *s)
 	assert_string_equal(s->user, "u@d");
 	assert_string_equal(s->unit, ".Foo");
 	assert_string_equal(s->base, BASE_1);
+	assert_int_equal(s->base_bytes, 1000);
+	assert_int_equal(s->diff_bytes, 200);
 	assert_int_equal(s->diffs.count, 1);
 	assert_string_equal(s->diffs.items[0], BASE_1 "-" UNIQUE_2);
 	assert_int_equal(s->superseded.count, 1);
@@ -177,6 +180,11 @@ static void test_wrong_members(void **state)
 		{ "superseded", "[[]]", "\"superseded\"" },
 		{ "superseded", "[\"" BASE_1 "\",\"../x\"]", "\"superseded\"" },
 		{ "unmerged", "[{}]", "\"unmerged\"" },
+		{ "unmerged", "[\"../x\"]", "\"unmerged\"" },
+		{ "diffs", "[\"x\"]", "\"diffs\"" },
+		{ "installing", "\"../x\"", "\"installing\"" },
+		{ "base_bytes", "-1", "\"base_bytes\"" },
+		{ "diff_bytes", "\"1\"", "\"diff_bytes\"" },
 		{ "next", "1", "\"next\"" },
 		{ "next", "\"\"", "\"next\"" },
 		{ "next", "\"1111111111111111111111111111111\"", "\"next\"" },

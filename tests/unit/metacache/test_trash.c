@@ -16,7 +16,7 @@ static void test_new_and_free(void **state)
 	autotrash struct trash one = TRASH_NONE, two = TRASH_NONE;
 	struct err err = { 0 };
 
-	assert_int_equal(trash_sweep(&root, &err), 0); /* there is none yet */
+	assert_int_equal(trash_sweep(&root, test_rules(), &err), 0); /* there is none yet */
 	assert_false(has(root.fd, ".trash"));
 	assert_int_equal(trash_new(&root, &one, &err), 0);
 	assert_int_equal(trash_new(&root, &two, &err), 0);
@@ -65,14 +65,14 @@ static void test_sweep(void **state)
 	child = child_start(leave_an_entry, *state);
 	child_await(&child);
 	assert_int_equal(count_entries(root.fd, ".trash"), 6);
-	if (trash_sweep(&root, &err) < 0)
+	if (trash_sweep(&root, test_rules(), &err) < 0)
 		fail_msg("%s", err.msg);
 	assert_int_equal(count_entries(root.fd, ".trash"), 3); /* held, kept, the child's */
 	assert_true(has(held.fd, "file"));
 	assert_text(root.fd, ".trash/kept-x/file", "kept");
 	kill(child.pid, SIGKILL);
 	assert_int_equal(child_end(&child), -1);
-	assert_int_equal(trash_sweep(&root, &err), 0);
+	assert_int_equal(trash_sweep(&root, test_rules(), &err), 0);
 	assert_int_equal(count_entries(root.fd, ".trash"), 2);
 	assert_text(root.fd, "precious/file", "precious");
 }
@@ -92,7 +92,7 @@ static void test_keep(void **state)
 	assert_string_equal(path, expected);
 	assert_int_equal(trash.fd, -1);
 	trash_free(&trash);
-	assert_int_equal(trash_sweep(&root, &err), 0);
+	assert_int_equal(trash_sweep(&root, test_rules(), &err), 0);
 	autofd int kept = open_dir(AT_FDCWD, path);
 	assert_text(kept, "file", "kept");
 }
@@ -110,12 +110,12 @@ static void test_hostile(void **state)
 	assert_message(&err, ".trash");
 	assert_int_equal(trash.fd, -1);
 	trash_free(&trash);
-	assert_int_equal(trash_sweep(&root, &err), -1);
+	assert_int_equal(trash_sweep(&root, test_rules(), &err), -1);
 	assert_text(root.fd, "precious/file", "precious");
 	assert_int_equal(unlinkat(root.fd, ".trash", 0), 0);
 	put(root.fd, ".trash", "a file");
 	assert_int_equal(trash_new(&root, &trash, &err), -1);
-	assert_int_equal(trash_sweep(&root, &err), -1);
+	assert_int_equal(trash_sweep(&root, test_rules(), &err), -1);
 	assert_text(root.fd, ".trash", "a file");
 }
 
@@ -154,7 +154,7 @@ static void test_sweep_while_used(void **state)
 	while (running > 0) {
 		struct err err = { 0 };
 
-		if (trash_sweep(&root, &err) < 0)
+		if (trash_sweep(&root, test_rules(), &err) < 0)
 			fail_msg("%s", err.msg);
 		while (running > 0 && waitpid(-1, &status, WNOHANG) > 0) {
 			running--;

@@ -33,7 +33,7 @@
 #define START_S 1700000000
 #define MIB 1048576.0
 
-enum { ROOT, FTS, INBOX, JUNK, FOLDERS, UNITS = 64 };
+enum { ROOT, FTS, INBOX, JUNK, FOLDERS };
 enum { AWAY = -1 }; /* in no place of the heap */
 
 static int priority_of(int unit)

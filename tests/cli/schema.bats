@@ -76,6 +76,7 @@ bats_require_minimum_version 1.5.0
 	refused 'line 1: a summary is the last line' jsonl "$row"
 	refused 'line 1: a summary is the last line' jsonl "$line"$'\n'"$row"$'\n'"$line"
 	refused 'line 1: a summary is the last line' jsonl "$line"$'\n'"$line"
+	refused 'line 1: $: ' jsonl "5"$'\n'"$line"
 	refused 'line 1: $: ' jsonl "[$row]"$'\n'"$line"
 	refused 'line 2: $: ' jsonl "$row"$'\n{"busy":0}\n'"$line"
 	refused 'there is no output' jsonl ''

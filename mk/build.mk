@@ -59,12 +59,12 @@ $(BUILD)/tests/bench/%: tests/bench/%.c
 	$(say) CC $<
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -MMD -MP $< $(LIBS) -o $@
 
-# tests/real/*.c use the library.
+# tests/real/*.c and weightsim use the library.
 real_tools := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/real/*.c))
-$(BUILD)/tests/real/%: $(BUILD)/obj/tests/real/%.o $(archives)
+$(real_tools) $(BUILD)/tests/bench/weightsim: $(BUILD)/%: $(BUILD)/obj/%.o $(archives)
 	@mkdir -p $(@D)
 	$(say) LD $@
-	$(Q)$(CC) $(ALL_LDFLAGS) $< -Wl,--start-group $(archives) -Wl,--end-group $(LIBS) -o $@
+	$(Q)$(CC) $(ALL_LDFLAGS) $< -Wl,--start-group $(archives) -Wl,--end-group $(LIBS) -lm -o $@
 
 .PHONY: test-tools
 test-tools: $(test_tools) $(real_tools)

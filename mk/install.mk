@@ -4,7 +4,7 @@ INSTALL ?= install
 man_sources = $(wildcard cmd/*/*.[157] man/*.7)
 
 .PHONY: install
-## make install        programs, man pages, completion and scripts (DESTDIR, PREFIX)
+## make install        programs, man pages, schemas, completion and scripts (DESTDIR, PREFIX)
 install: all
 	$(INSTALL) -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/metacache-tools \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions
@@ -15,7 +15,8 @@ install: all
 	set -e; for m in $(man_sources); do \
 		d=$(DESTDIR)$(PREFIX)/share/man/man$${m##*.}; $(INSTALL) -d $$d; \
 		$(INSTALL) -m 644 $$m $$d/; done
-	$(INSTALL) -d $(DESTDIR)$(PREFIX)/share/doc/metacache-tools
+	$(INSTALL) -d $(DESTDIR)$(PREFIX)/share/doc/metacache-tools $(DESTDIR)$(PREFIX)/share/metacache-tools/schema
+	$(INSTALL) -m 644 docs/schema/*.json $(DESTDIR)$(PREFIX)/share/metacache-tools/schema/
 	$(INSTALL) -m 644 README.md CHANGELOG.md cron/metacache-tools \
 		$(DESTDIR)$(PREFIX)/share/doc/metacache-tools/
 	$(INSTALL) -m 644 scripts/completion/metacache-tools.bash \

@@ -4,9 +4,9 @@ c_files = $(shell git ls-files '*.c' '*.h' 2>/dev/null || find lib cmd tests -na
 lib_files = $(filter lib/% cmd/%,$(c_files))
 scripts = $(shell git ls-files -c | xargs grep -lE '^\#!/bin/(ba)?sh|^\#!/usr/bin/env bash' 2>/dev/null)
 
-.PHONY: lint lint-format lint-layers lint-headers lint-tidy lint-size lint-man lint-shell
-## make lint           format, layers, headers, sizes, man pages, clang-tidy
-lint: lint-format lint-layers lint-headers lint-size lint-man lint-shell lint-tidy
+.PHONY: lint lint-format lint-layers lint-headers lint-tidy lint-size lint-man lint-schemas lint-shell
+## make lint           format, layers, headers, sizes, man pages, schemas, clang-tidy
+lint: lint-format lint-layers lint-headers lint-size lint-man lint-schemas lint-shell lint-tidy
 
 lint-format:
 	@clang-format --dry-run -Werror $(c_files)
@@ -28,6 +28,10 @@ lint-size:
 man_pages = $(wildcard cmd/*/*.[157] man/*.7)
 lint-man:
 	@for m in $(man_pages); do mandoc -T lint -W warning $$m || exit 1; done
+
+# What prints JSON has a schema, which its manual page names.
+lint-schemas:
+	@mk/check-schemas $(foreach c,$(commands),$(call program_of,$(c))=cmd/$(c))
 
 lint-shell:
 	@shellcheck -S warning $(scripts)

@@ -24,14 +24,15 @@ enum settings_merging {
 };
 
 /* The cleanup weight of a priority grows by `adjust_s` while its indexes together
- * use at most `percent` of metacache_max_space. */
+ * use at most `percent` of metacache_max_space. All zero when the setting is empty. */
 struct settings_priority_weight {
 	unsigned percent;
 	int64_t adjust_s;
 };
 
 /* The cleanup weight grows by up to `low_add` for what is smaller than
- * `low_bytes`, and by up to `high_add` for what is as large as `high_bytes`. */
+ * `low_bytes`, and by up to `high_add` for what is as large as `high_bytes`; those are
+ * growing sizes above 0, or all is zero when the setting is empty. */
 struct settings_size_weights {
 	uint64_t low_bytes, high_bytes;
 	int64_t low_add, high_add;

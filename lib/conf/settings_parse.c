@@ -209,7 +209,7 @@ int settings_parse_priority_weights(const char *text, void *field, struct err *e
 	settings_parse_words(text, &words, NULL);
 	if (read_priority_weights(&words, field) < 0)
 		return refuse(err, "is not a percentage and a time for each of the 4 priorities "
-				   "(accepted: e.g. 10% +1d 10% +1d 50% +1h 100% 0)");
+				   "(accepted: e.g. 10% +1d 10% +1d 50% +1h 100% 0; or nothing)");
 	return 0;
 }
 
@@ -235,7 +235,7 @@ int settings_parse_size_weights(const char *text, void *field, struct err *err)
 	    parse_addend(words.items[3], &weights->high_add) < 0 || weights->low_bytes == 0 ||
 	    weights->low_bytes >= weights->high_bytes)
 		return refuse(err, "is not two growing sizes, each with what it adds "
-				   "(accepted: e.g. 2M +30 1G +120)");
+				   "(accepted: e.g. 2M +30 1G +120; or nothing)");
 	return 0;
 }
 

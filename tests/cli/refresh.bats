@@ -13,7 +13,7 @@ elsewhere() {
 	world_change there
 	"$BIN/metacache-flushall" -q -c "$W/there/conf" >/dev/null
 }
-there() { "$BIN/metacache-refresh" -c "$W/there/conf" "$@"; }
+there() { json_kept "$BIN/metacache-refresh" -c "$W/there/conf" "$@"; }
 result() { fields result refresh -u "$user" "$@"; }
 
 @test "created: rows as text and JSON" {

@@ -3,6 +3,7 @@
 
 setup() {
 	unset TMPDIR
+	. "$BATS_TEST_DIRNAME/../json.bash"
 	bin=$(cd "$BIN" && pwd)
 	cd "$BATS_TEST_TMPDIR" || return 1
 	mkdir -p cache/user@example.com store
@@ -25,8 +26,10 @@ setup() {
 }
 
 unpack() {
-	"$bin/metacache-unpack" "$@"
+	json_kept "$bin/metacache-unpack" "$@"
 }
+
+teardown() { json_valid; }
 
 # No temporary is left beside DEST.
 no_rest() {

@@ -11,6 +11,7 @@ W=$BATS_TEST_TMPDIR/world
 teardown() {
 	sink_stop
 	[ -z "${holder:-}" ] || kill "$holder" || true
+	json_valid
 }
 
 # users N [flushed]: a world of N users, in storage where that is asked for; the first is $user.

@@ -11,7 +11,10 @@ setup() {
 	sink_start
 }
 
-teardown() { sink_stop; }
+teardown() {
+	sink_stop
+	json_valid
+}
 
 # Which code belongs to which fault that goes on for ever.
 GONE="500 503 429 reset close close-before-reply truncate-body garbage" # 69

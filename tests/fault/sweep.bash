@@ -5,6 +5,7 @@ FAULT_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 PROJECT_DIR=$(cd "$FAULT_DIR/../.." && pwd)
 BUILD=${BUILD:-$PROJECT_DIR/build}
 BIN=${BIN:-$BUILD/bin}
+. "$PROJECT_DIR/tests/json.bash"
 KILLAT=$BUILD/tests/fault/killat
 GENTREE=$BUILD/tests/bench/gentree
 
@@ -37,7 +38,7 @@ world_make() {
 mc() {
 	local program=$1
 	shift
-	"$BIN/metacache-$program" -c "$WORLD/here/conf" "$@"
+	json_kept "$BIN/metacache-$program" -c "$WORLD/here/conf" "$@"
 }
 
 # world_change [BACKEND]: something changes in every unit, as Dovecot would do it: logs grow, an

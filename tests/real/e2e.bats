@@ -30,6 +30,7 @@ teardown() {
 	pair_stop "$DIR"
 	[ -n "${BATS_TEST_COMPLETED-}" ] || { tail -n 20 "$DIR"/*/log/dovecot.log >&3; }
 	rm -rf "$DIR"
+	json_valid
 }
 
 posix_store() {

@@ -8,6 +8,7 @@
 
 PROJECT_DIR=$(cd "$REAL_DIR/../.." && pwd)
 BIN=${BIN:-$PROJECT_DIR/build/bin}
+. "$PROJECT_DIR/tests/json.bash"
 
 write_metacache_conf() {
 	local name=$1 store=$2
@@ -42,7 +43,7 @@ value_of() { (. "$PAIR_DIR/$1/env" && printf '%s' "${!2}"); }
 mc() {
 	local name=$1 program=$2
 	shift 2
-	"$BIN/metacache-$program" -c "$PAIR_DIR/$name/metacache.conf" "$@"
+	json_kept "$BIN/metacache-$program" -c "$PAIR_DIR/$name/metacache.conf" "$@"
 }
 
 on() {

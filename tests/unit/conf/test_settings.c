@@ -124,6 +124,18 @@ static void test_default_weights(void **state)
 	assert_int_equal(set.metacache_size_weights.high_add, 120);
 }
 
+static void test_no_weights(void **state)
+{
+	static const struct settings_priority_weight none[SETTINGS_PRIORITIES] = { 0 };
+	static const struct settings_size_weights no_sizes = { 0 };
+	autosettings struct settings set = { 0 };
+
+	(void)state;
+	load(&set, HOME "metacache_priority_weights =\nmetacache_size_weights =\n");
+	assert_memory_equal(set.metacache_priority_weights, none, sizeof none);
+	assert_memory_equal(&set.metacache_size_weights, &no_sizes, sizeof no_sizes);
+}
+
 static void test_file(void **state)
 {
 	autosettings struct settings set = { 0 };
@@ -470,12 +482,19 @@ static void test_api_key_file(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults),      cmocka_unit_test(test_default_weights),
-		cmocka_unit_test(test_file),          cmocka_unit_test(test_bad_values),
-		cmocka_unit_test(test_bad_files),     cmocka_unit_test(test_neighbours_are_fine),
-		cmocka_unit_test(test_hostile_files), cmocka_unit_test(test_overrides),
-		cmocka_unit_test(test_nearest),       cmocka_unit_test(test_print_masks),
-		cmocka_unit_test(test_print_sources), cmocka_unit_test(test_api_key_file),
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_default_weights),
+		cmocka_unit_test(test_no_weights),
+		cmocka_unit_test(test_file),
+		cmocka_unit_test(test_bad_values),
+		cmocka_unit_test(test_bad_files),
+		cmocka_unit_test(test_neighbours_are_fine),
+		cmocka_unit_test(test_hostile_files),
+		cmocka_unit_test(test_overrides),
+		cmocka_unit_test(test_nearest),
+		cmocka_unit_test(test_print_masks),
+		cmocka_unit_test(test_print_sources),
+		cmocka_unit_test(test_api_key_file),
 	};
 
 	return cmocka_run_group_tests(tests, make_dir, remove_dir);

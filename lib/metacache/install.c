@@ -46,14 +46,29 @@ static int rank_of(const char *name)
 	return ends_with(name, ".cache") ? 2 : 3;
 }
 
-static int move_files(int from_fd, int to_fd, const struct unit_file_vec *files, struct err *err)
+/* What was there comes to where the new file was. 1; 0 nothing was there, or it is
+ * lost, since the filesystem can't exchange; -1. */
+static int exchange_file(int from_fd, int to_fd, const char *name)
+{
+	if (renameat2(from_fd, name, to_fd, name, RENAME_EXCHANGE) == 0)
+		return 1;
+	if (errno != ENOENT && errno != EINVAL && errno != ENOSYS)
+		return -1;
+	return renameat(from_fd, name, to_fd, name);
+}
+
+/* *exchanged_r counts the old files that are where the new ones were. */
+static int move_files(int from_fd, int to_fd, const struct unit_file_vec *files,
+		      size_t *exchanged_r, struct err *err)
 {
 	for (int rank = 0; rank <= 3; rank++) {
 		for (size_t i = 0; i < files->count; i++) {
 			const char *name = files->items[i].name;
+			int ret = rank_of(name) == rank ? exchange_file(from_fd, to_fd, name) : 0;
 
-			if (rank_of(name) == rank && renameat(from_fd, name, to_fd, name) < 0)
+			if (ret < 0)
 				return err_sys(err, errno, "move %s into place", name);
+			*exchanged_r += (size_t)ret;
 		}
 	}
 	return 0;
@@ -68,13 +83,17 @@ static bool has_file(const struct unit_file_vec *files, const char *name)
 	return false;
 }
 
-static int remove_others(int dirfd, const struct unit_file_vec *old,
-			 const struct unit_file_vec *files, struct err *err)
+static int move_others(int dirfd, int aside_fd, const struct unit_file_vec *old,
+		       const struct unit_file_vec *files, size_t *moved_r, struct err *err)
 {
 	for (size_t i = 0; i < old->count; i++) {
 		const char *name = old->items[i].name;
 
-		if (!has_file(files, name) && unlinkat(dirfd, name, 0) < 0 && errno != ENOENT)
+		if (has_file(files, name))
+			continue;
+		if (renameat(dirfd, name, aside_fd, name) == 0)
+			++*moved_r;
+		else if (errno != ENOENT)
 			return err_sys(err, errno, "remove %s", name);
 	}
 	return 0;
@@ -105,21 +124,47 @@ static int changed_meanwhile(const char *path, struct err *err)
 	return err_again(err);
 }
 
-static int install_files(int from_fd, int to_fd, const struct state *state,
+/* The old files, now in staging, were looked at before they were replaced. Whoever
+ * changed one just then changed it for nothing: so it is kept. */
+static int check_replaced(int staging_fd, const char *name, int old_fd, const struct state *state,
+			  const struct unit_file_vec *judged, const struct unit_rules *rules,
+			  struct err *err)
+{
+	char kept[TRASH_KEPT_SIZE];
+
+	if (install_is_as_judged(old_fd, state->unit, judged, rules))
+		return 0;
+	if (trash_keep_part(staging_fd, name, kept, err) < 0)
+		return -1;
+	err_set(err, ERR_CONFLICT,
+		"%s was changed while it was being replaced; its old files are kept in " TRASH_DIR
+		"/%s",
+		state->unit[0] ? state->unit : "root indexes", kept);
+	return -1;
+}
+
+static int install_files(int staging_fd, const char *name, int to_fd, const struct state *state,
 			 const struct unit_file_vec *judged, const struct unit_rules *rules,
 			 struct err *err)
 {
+	autofd int from_fd = fsx_opendir(staging_fd, name);
 	autounit struct unit old = { 0 };
+	size_t replaced = 0;
 
+	if (from_fd < 0)
+		return err_sys(err, errno, "open a directory in " TRASH_DIR);
 	if (!install_is_as_judged(to_fd, state->unit, judged, rules))
 		return changed_meanwhile(state->unit, err);
 	if (unit_rescan(to_fd, state->unit, rules, &old, err) < 0)
 		return -1;
 	if (write_mark(to_fd, state, err) < 0 ||
-	    move_files(from_fd, to_fd, &state->files, err) < 0 ||
-	    remove_others(to_fd, &old.files, &state->files, err) < 0)
+	    move_files(from_fd, to_fd, &state->files, &replaced, err) < 0 ||
+	    move_others(to_fd, from_fd, &old.files, &state->files, &replaced, err) < 0 ||
+	    state_write(to_fd, state, NULL, err) < 0)
 		return -1;
-	return state_write(to_fd, state, NULL, err);
+	return replaced < judged->count
+		       ? 0 /* a filesystem that can't exchange */
+		       : check_replaced(staging_fd, name, from_fd, state, judged, rules, err);
 }
 
 /* 1 a directory with none in it, 0 with some, -1. */
@@ -165,7 +210,7 @@ static int install_over(int staging_fd, const char *name, int parent, const char
 			const struct state *state, const struct unit_file_vec *judged,
 			const struct unit_rules *rules, struct err *err)
 {
-	autofd int to_fd = fsx_opendir(parent, last), from_fd = -1;
+	autofd int to_fd = fsx_opendir(parent, last);
 	int ret;
 
 	if (to_fd < 0)
@@ -175,10 +220,7 @@ static int install_over(int staging_fd, const char *name, int parent, const char
 		ret = swap_in(staging_fd, name, parent, last, to_fd, state, judged, rules, err);
 	if (ret != 0)
 		return ret < 0 ? -1 : 0;
-	from_fd = fsx_opendir(staging_fd, name);
-	if (from_fd < 0)
-		return err_sys(err, errno, "open a directory in .trash");
-	return install_files(from_fd, to_fd, state, judged, rules, err);
+	return install_files(staging_fd, name, to_fd, state, judged, rules, err);
 }
 
 int install_unit(int staging_fd, const char *name, int homefd, const struct state *state,
@@ -186,16 +228,12 @@ int install_unit(int staging_fd, const char *name, int homefd, const struct stat
 		 struct err *err)
 {
 	static const struct unit_file_vec none;
-	autofd int parent = -1, from_fd = -1;
+	autofd int parent = -1;
 	const char *last, *path = state->unit;
 
 	judged = judged ? judged : &none;
-	if (path[0] == '\0') {
-		from_fd = fsx_opendir(staging_fd, name);
-		if (from_fd < 0)
-			return err_sys(err, errno, "open a directory in .trash");
-		return install_files(from_fd, homefd, state, judged, rules, err);
-	}
+	if (path[0] == '\0')
+		return install_files(staging_fd, name, homefd, state, judged, rules, err);
 	parent = open_parent(homefd, path, &last, err);
 	if (parent < 0)
 		return -1;

@@ -233,3 +233,15 @@ int trash_keep(struct trash *trash, const struct metacache_root *root, char path
 	let_go(trash);
 	return ret;
 }
+
+int trash_keep_part(int entry_fd, const char *name, char kept_r[TRASH_KEPT_SIZE], struct err *err)
+{
+	char path[TRASH_KEPT_SIZE + 3];
+
+	memcpy(kept_r, TRASH_KEPT, sizeof TRASH_KEPT - 1);
+	bundle_name_unique(kept_r + sizeof TRASH_KEPT - 1);
+	snprintf(path, sizeof path, "../%s", kept_r);
+	if (renameat(entry_fd, name, entry_fd, path) < 0)
+		return err_sys(err, errno, "keep " TRASH_DIR "/%s", name);
+	return 0;
+}

@@ -64,6 +64,11 @@ void trash_free(struct trash *trash);
 int trash_keep(struct trash *trash, const struct metacache_root *root, char path_r[4096],
 	       struct err *err);
 
+/* The same for the directory `name` inside the entry `entry_fd`; kept_r is its name
+ * in .trash. */
+#define TRASH_KEPT_SIZE (sizeof TRASH_KEPT + 32)
+int trash_keep_part(int entry_fd, const char *name, char kept_r[TRASH_KEPT_SIZE], struct err *err);
+
 /* Remove every entry that nobody holds. -1 also when something had to be kept: err
  * says where it is. */
 int trash_sweep(const struct metacache_root *root, const struct unit_rules *rules, struct err *err);

@@ -5,7 +5,6 @@
 #include <sys/file.h>
 
 #include "base/fsx.h"
-#include "bundle/bundle_name.h"
 #include "metacache/session.h"
 #include "metacache/state.h"
 #include "metacache/trash.h"
@@ -79,22 +78,24 @@ static enum verdict judge(int fd, const struct unit_rules *rules)
 	return judge_unit(fd, &unit);
 }
 
-/* Out of the way of every sweep; the operator is told once, by this sweep. false: it is
- * where it was. */
-static bool keep(const struct sweep *sweep, int dirfd, const char *name)
+/* The operator is told once, by this sweep. */
+static void tell(const struct sweep *sweep, const char *kept)
 {
-	char kept[sizeof TRASH_KEPT + BUNDLE_UNIQUE_HEX] = TRASH_KEPT;
-
-	bundle_name_unique(kept + sizeof TRASH_KEPT - 1);
-	if (renameat(dirfd, name, sweep->trash_fd, kept) < 0) {
-		err_sys(sweep->err, errno, "keep " TRASH_DIR "/%s", name);
-		return false;
-	}
 	err_set(sweep->err, ERR_DATA,
 		"indexes that a killed program had moved away hold changes that were not "
 		"uploaded; they are kept in %s/" TRASH_DIR "/%s",
 		sweep->root->path, kept);
-	return true;
+}
+
+static void keep_entry(const struct sweep *sweep, const char *name)
+{
+	char kept[TRASH_KEPT_SIZE + sizeof TRASH_TAKEN];
+
+	snprintf(kept, sizeof kept, TRASH_KEPT "%.32s", name + sizeof TRASH_TAKEN - 1);
+	if (renameat(sweep->trash_fd, name, sweep->trash_fd, kept) < 0)
+		err_sys(sweep->err, errno, "keep " TRASH_DIR "/%s", name);
+	else
+		tell(sweep, kept);
 }
 
 /* What was swapped out for something new when its program was killed. */
@@ -111,13 +112,18 @@ static enum verdict sweep_swapped(const struct sweep *sweep, int entryfd)
 	while (fsx_dir_next(&dir, &entry) > 0) {
 		autofd int old = -1;
 		enum verdict verdict;
+		char kept[TRASH_KEPT_SIZE];
 
 		if (!starts_with(entry.name, TRASH_SWAP) || entry.type != DT_DIR)
 			continue;
 		old = fsx_opendir(entryfd, entry.name);
 		verdict = old < 0 ? SWEEP_LEAVE : judge(old, sweep->rules);
-		if (verdict == SWEEP_KEEP && !keep(sweep, entryfd, entry.name))
-			verdict = SWEEP_LEAVE;
+		if (verdict == SWEEP_KEEP) {
+			if (trash_keep_part(entryfd, entry.name, kept, sweep->err) < 0)
+				verdict = SWEEP_LEAVE;
+			else
+				tell(sweep, kept);
+		}
 		if (verdict > worst)
 			worst = verdict;
 	}
@@ -138,7 +144,7 @@ static int sweep_directory(const struct sweep *sweep, const char *name)
 		return 0; /* somebody is at work in it */
 	verdict = taken ? judge(fd, sweep->rules) : sweep_swapped(sweep, fd);
 	if (taken && verdict == SWEEP_KEEP) {
-		(void)keep(sweep, sweep->trash_fd, name);
+		keep_entry(sweep, name);
 		return -1;
 	}
 	if (verdict == SWEEP_LEAVE)

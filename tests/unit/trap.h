@@ -30,7 +30,7 @@ static inline void trap_handle(int signal_number, siginfo_t *info, void *context
 	(void)signal_number;
 	trap_before(regs[REG_RDI], regs[REG_RSI]);
 	ret = syscall(info->si_syscall, regs[REG_RDI], regs[REG_RSI], regs[REG_RDX], regs[REG_R10],
-		      0, TRAP_PASS);
+		      regs[REG_R8], TRAP_PASS);
 	regs[REG_RAX] = ret < 0 ? -errno : ret;
 }
 

@@ -1,6 +1,10 @@
+#include "../trap.h"
 #include "fixture.h"
 
+#include <fcntl.h>
+
 #include "metacache/install.h"
+#include "metacache/trash.h"
 
 /* staging/new is what is to be installed; home/ is where. */
 struct setting {
@@ -288,16 +292,80 @@ static void test_changed_meanwhile(void **state)
 	}
 }
 
+/* Dovecot writes after the last look at the old files, just before they are replaced. */
+static int home_fd;
+
+static void write_flag(long first, long second)
+{
+	static bool done;
+	int fd;
+
+	(void)first, (void)second;
+	if (done)
+		return;
+	fd = openat(home_fd, "dovecot.index.log", O_WRONLY | O_APPEND | O_CLOEXEC);
+	if (fd < 0 || write(fd, " and a flag", 11) != 11)
+		_exit(9);
+	close(fd);
+	done = true;
+}
+
+static int install_while_written(const struct child_side *side, void *arg)
+{
+	const struct setting *setting = arg;
+	autounit struct unit judged = { 0 };
+	struct err err = { 0 };
+
+	(void)side;
+	if (unit_rescan(setting->home, "", test_rules(), &judged, NULL) < 0)
+		return 1;
+	home_fd = setting->home;
+	if (!trap_call(SYS_renameat2, write_flag))
+		return TRAP_SKIPS;
+	if (install_judged(setting, &judged.files, &err) == 0)
+		return 2;
+	return err.code == ERR_CONFLICT && strstr(err.msg, TRASH_KEPT) ? 0 : 3;
+}
+
+static void test_written_while_replaced(void **state)
+{
+	const struct scratch *scratch = *state;
+	struct setting setting;
+	struct child child;
+	autofd int parent = -1;
+	autodir struct fsx_dir dir = { .fd = -1 };
+	struct fsx_entry entry;
+	int code, kept = 0;
+
+	begin(scratch, "", folder_files, &setting);
+	put(setting.home, "dovecot.index.log", "old");
+	child = child_start(install_while_written, &setting);
+	code = child_end(&child);
+	if (code == TRAP_SKIPS)
+		skip();
+	assert_int_equal(code, 0);
+	assert_text(setting.home, "dovecot.index.log", "new");
+	parent = open_dir(scratch->fd, ".");
+	fsx_dir_open(&dir, dup(parent));
+	while (fsx_dir_next(&dir, &entry) > 0) {
+		autofree char *log = xasprintf("%s/dovecot.index.log", entry.name);
+
+		if (strncmp(entry.name, TRASH_KEPT, sizeof TRASH_KEPT - 1) != 0)
+			continue;
+		assert_text(parent, log, "old and a flag");
+		kept++;
+	}
+	assert_int_equal(kept, 1);
+	end(scratch, &setting);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		scratch_test(test_changed_meanwhile),
-		scratch_test(test_nothing_there),
-		scratch_test(test_leaf),
-		scratch_test(test_fts_is_a_leaf),
-		scratch_test(test_with_folders_in_it),
-		scratch_test(test_empty_home),
-		scratch_test(test_halfway),
+		scratch_test(test_changed_meanwhile), scratch_test(test_written_while_replaced),
+		scratch_test(test_nothing_there),     scratch_test(test_leaf),
+		scratch_test(test_fts_is_a_leaf),     scratch_test(test_with_folders_in_it),
+		scratch_test(test_empty_home),        scratch_test(test_halfway),
 		scratch_test(test_in_the_way),
 	};
 

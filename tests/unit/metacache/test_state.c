@@ -4,8 +4,8 @@ static const char good[] =
 	"{\"version\":1,\"boot\":\"1.000000001\",\"host\":\"b1\",\"user\":\"u@d\",\"unit\":\"."
 	"Foo\","
 	"\"base\":\"" BASE_1 "\",\"base_bytes\":1000,\"diffs\":[\"" BASE_1 "-" UNIQUE_2
-	"\"],\"diff_bytes\":200,\"superseded\":[\"" BASE_2
-	"\"],\"unmerged\":[\"" BASE_3 "\"],\"next\":\"" UNIQUE_4 "\",\"uploaded\":123456789,"
+	"\"],\"diff_bytes\":200,\"superseded\":[\"" BASE_2 "\"],\"unmerged\":[\"" BASE_3
+	"\"],\"next\":\"" UNIQUE_4 "\",\"uploaded\":123456789,"
 	"\"last_access\":99,\"last_service\":\"imap\",\"refresh\":true,\"installing\":\"" BASE_2
 	"\",\"folders\":[\".A\",\".B\"],\"gone\":[\"" GUID_B "\"],\"files\":["
 	"{\"name\":\"a\",\"size\":1,\"mtime\":-2,\"ino\":3},"

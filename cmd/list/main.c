@@ -1,6 +1,7 @@
 /* metacache-list: users in the metacache. */
 #include "base/wildcard.h"
 #include "common/common.h"
+#include "metacache/weight.h"
 
 static const struct tool_spec spec = {
 	.program = "metacache-list",
@@ -31,23 +32,35 @@ static const struct print_field fields[] = {
 struct list {
 	struct printer *printer;
 	const char *mask;
+	const struct settings *settings;
+	struct registry_totals totals;
 };
 
 static int print_user(void *ctx, const struct registry_user *user, struct err *err)
 {
 	const struct list *list = ctx;
+	int64_t weights[UNIT_PRIORITIES];
 
 	if (list->mask && !wildcard_match(list->mask, user->username))
 		return 0;
 	const struct print_value values[] = {
-		print_str(user->username),        print_str(user->root),
-		print_int(user->upload_within_s), print_uint(user->dev_major),
-		print_uint(user->dev_minor),      print_uint(user->bytes_used[0]),
-		print_int(user->last_access[0]),  print_uint(user->bytes_used[1]),
-		print_int(user->last_access[1]),  print_uint(user->bytes_used[2]),
-		print_int(user->last_access[2]),  print_uint(user->bytes_used[3]),
-		print_int(user->last_access[3]),  print_str(registry_changes_name(user->changes)),
-		print_str(user->last_service),    print_int(user->cleanup_weight),
+		print_str(user->username),
+		print_str(user->root),
+		print_int(user->upload_within_s),
+		print_uint(user->dev_major),
+		print_uint(user->dev_minor),
+		print_uint(user->bytes_used[0]),
+		print_int(user->last_access[0]),
+		print_uint(user->bytes_used[1]),
+		print_int(user->last_access[1]),
+		print_uint(user->bytes_used[2]),
+		print_int(user->last_access[2]),
+		print_uint(user->bytes_used[3]),
+		print_int(user->last_access[3]),
+		print_str(registry_changes_name(user->changes)),
+		print_str(user->last_service),
+		print_int(weight_user(list->settings, user->last_access, user->bytes_used,
+				      list->totals.bytes_used, weights)),
 	};
 
 	return print_row(list->printer, values, err);
@@ -67,7 +80,9 @@ static int run(struct tool *tool)
 	if (!printer)
 		return ERR_USAGE;
 	list.printer = printer;
-	if (registry_each(mc.registry, print_user, &list, &err) < 0 ||
+	list.settings = mc.settings;
+	if (registry_totals(mc.registry, NULL, &list.totals, &err) < 0 ||
+	    registry_each(mc.registry, print_user, &list, &err) < 0 ||
 	    print_finish(&printer, &err) < 0)
 		return tool_error(tool, NULL, &err);
 	return 0;

@@ -324,10 +324,6 @@ int metacache_record_scanned(const struct metacache *mc, const struct metacache_
 		return registry_remove(mc->registry, home->user, err) < 0 ? -1 : 0;
 	for (size_t i = 0; i < scanned->units.count; i++)
 		settled &= record_unit(&scanned->units.items[i], states[i], &row);
-	for (int i = 0; i < UNIT_PRIORITIES; i++) {
-		if (row.last_access[i] > row.cleanup_weight)
-			row.cleanup_weight = row.last_access[i];
-	}
 	if (settled)
 		unit_fingerprint(scanned, row.settled);
 	return registry_put(mc->registry, &row, err);

@@ -1,310 +1,17 @@
 #include "metacache/registry.h"
 
-#include <errno.h>
-#include <pthread.h>
-#include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
-
-#define BUSY_MS 10000
-#define BUSY_POLL_MS 5
-#define PENDING_MAX 256 /* rows in one transaction: a few milliseconds of lock */
-#define PENDING_MS 200
-
-enum statement {
-	ST_BEGIN,
-	ST_COMMIT,
-	ST_ROLLBACK,
-	ST_PUT,
-	ST_REMOVE,
-	ST_SETTLED,
-	ST_EACH,
-	ST_SWEEP,
-	ST_COUNT,
-	ST_NOTE,
-	ST_VALUE,
-	ST_MAX,
-};
-
-#define COLUMNS                                                                                    \
-	"username, root, dev_major, dev_minor, upload_within, bytes0, bytes1, bytes2, bytes3, "    \
-	"access0, access1, access2, access3, changes, last_service, cleanup_weight, settled"
-
-static const char *const statement_sql[ST_MAX] = {
-	[ST_BEGIN] = "BEGIN IMMEDIATE",
-	[ST_COMMIT] = "COMMIT",
-	[ST_ROLLBACK] = "ROLLBACK",
-	[ST_PUT] = "INSERT OR REPLACE INTO users (" COLUMNS ", seen) "
-		   "VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,"
-		   "(SELECT value FROM notes WHERE name = 'rescan'))",
-	[ST_REMOVE] = "DELETE FROM users WHERE username = ?1",
-	[ST_SETTLED] = "SELECT settled FROM users WHERE username = ?1",
-	[ST_EACH] = "SELECT " COLUMNS " FROM users ORDER BY username",
-	[ST_SWEEP] = "DELETE FROM users WHERE root = ?1 AND seen IS NOT "
-		     "(SELECT value FROM notes WHERE name = 'rescan')",
-	[ST_COUNT] = "INSERT INTO notes (name, value) VALUES (?1, ?2) "
-		     "ON CONFLICT (name) DO UPDATE SET value = value + excluded.value",
-	[ST_NOTE] = "INSERT OR REPLACE INTO notes (name, value) VALUES (?1, ?2)",
-	[ST_VALUE] = "SELECT value FROM notes WHERE name = ?1",
-};
-
-static const char schema_sql[] =
-	"CREATE TABLE users ("
-	" username TEXT PRIMARY KEY NOT NULL, root TEXT NOT NULL,"
-	" dev_major INTEGER NOT NULL, dev_minor INTEGER NOT NULL, upload_within INTEGER NOT NULL,"
-	" bytes0 INTEGER NOT NULL, bytes1 INTEGER NOT NULL,"
-	" bytes2 INTEGER NOT NULL, bytes3 INTEGER NOT NULL,"
-	" access0 INTEGER NOT NULL, access1 INTEGER NOT NULL,"
-	" access2 INTEGER NOT NULL, access3 INTEGER NOT NULL,"
-	" changes INTEGER NOT NULL, last_service TEXT NOT NULL, cleanup_weight INTEGER NOT NULL,"
-	" settled BLOB NOT NULL, seen INTEGER) WITHOUT ROWID;"
-	"CREATE TABLE notes (name TEXT PRIMARY KEY NOT NULL, value INTEGER NOT NULL) WITHOUT ROWID;"
-	"PRAGMA user_version = 1;";
-
-struct registry {
-	pthread_mutex_t mutex;
-	sqlite3 *db;
-	char *path;
-	sqlite3_stmt *statements[ST_MAX];
-	bool batch;
-	unsigned pending; /* writes in the open transaction of a batch */
-	int64_t pending_since_ms;
-};
+#include "metacache/registry_db.h"
 
 const char *registry_changes_name(enum registry_changes changes)
 {
 	static const char *const names[] = { "none", "unimportant", "important" };
 
 	return names[changes];
-}
-
-/* SQLite has one code for a file that is missing and one that may not be opened. */
-static int cannot_open(const struct registry *registry, struct err *err, const char *what)
-{
-	int errnum = sqlite3_system_errno(registry->db);
-
-	if (errnum == 0)
-		return err_set(err, ERR_NOPERM, "%s %s: %s", what, registry->path,
-			       sqlite3_errmsg(registry->db));
-	err_sys(err, errnum, "%s %s", what, registry->path);
-	return errnum == ENOENT ? err_hint(err, "metacache-rescan makes it") : -1;
-}
-
-static int fail(const struct registry *registry, struct err *err, const char *what)
-{
-	int code = sqlite3_errcode(registry->db);
-
-	switch (code & 0xff) {
-	case SQLITE_FULL:
-		err_set(err, ERR_CANTCREATE, "%s %s: %s", what, registry->path,
-			sqlite3_errmsg(registry->db));
-		return err_hint(err, "free some space there");
-	case SQLITE_BUSY:
-	case SQLITE_LOCKED:
-		err_set(err, ERR_BUSY, "%s %s: another program is writing to it", what,
-			registry->path);
-		return err_again(err);
-	case SQLITE_CANTOPEN:
-		return cannot_open(registry, err, what);
-	case SQLITE_PERM:
-	case SQLITE_READONLY:
-		return err_set(err, ERR_NOPERM, "%s %s: %s", what, registry->path,
-			       sqlite3_errmsg(registry->db));
-	case SQLITE_CORRUPT:
-	case SQLITE_NOTADB:
-		err_set(err, ERR_DATA, "%s %s: %s", what, registry->path,
-			sqlite3_errmsg(registry->db));
-		return err_hint(err, "delete the file and run metacache-rescan");
-	default:
-		return err_set(err, ERR_IO, "%s %s: %s", what, registry->path,
-			       sqlite3_errmsg(registry->db));
-	}
-}
-
-static int exec(struct registry *registry, const char *sql, struct err *err)
-{
-	if (sqlite3_exec(registry->db, sql, NULL, NULL, NULL) != SQLITE_OK)
-		return fail(registry, err, "prepare");
-	return 0;
-}
-
-static int read_version(struct registry *registry, int *version_r, struct err *err)
-{
-	sqlite3_stmt *st = NULL;
-	int ret = -1;
-
-	if (sqlite3_prepare_v2(registry->db, "PRAGMA user_version", -1, &st, NULL) == SQLITE_OK &&
-	    sqlite3_step(st) == SQLITE_ROW) {
-		*version_r = sqlite3_column_int(st, 0);
-		ret = 0;
-	} else {
-		fail(registry, err, "read");
-	}
-	sqlite3_finalize(st);
-	return ret;
-}
-
-/* Two programs may start on a machine that has no registry yet. */
-static int make_schema(struct registry *registry, struct err *err)
-{
-	int version;
-
-	if (exec(registry, "BEGIN IMMEDIATE", err) < 0)
-		return -1;
-	if (read_version(registry, &version, err) < 0 ||
-	    (version == 0 && exec(registry, schema_sql, err) < 0)) {
-		sqlite3_exec(registry->db, "ROLLBACK", NULL, NULL, NULL);
-		return -1;
-	}
-	return exec(registry, "COMMIT", err);
-}
-
-/* SQLite does not wait for another program that is making the file a WAL one right
- * now, whatever its busy time-out is. */
-static int set_up_journal(struct registry *registry, struct err *err)
-{
-	int64_t until = clock_mono_ms() + BUSY_MS;
-	int ret;
-
-	while ((ret = exec(registry,
-			   "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
-			   "PRAGMA cache_size = -8000",
-			   err)) < 0 &&
-	       (sqlite3_errcode(registry->db) & 0xff) == SQLITE_BUSY && clock_mono_ms() < until)
-		clock_sleep_ms(BUSY_POLL_MS);
-	if (ret == 0)
-		err_clear(err);
-	return ret;
-}
-
-static int prepare(struct registry *registry, bool read_only, struct err *err)
-{
-	int version;
-
-	sqlite3_busy_timeout(registry->db, BUSY_MS);
-	if (!read_only && set_up_journal(registry, err) < 0)
-		return -1;
-	if (read_version(registry, &version, err) < 0)
-		return -1;
-	if (version > REGISTRY_SCHEMA)
-		return err_set(err, ERR_DATA, "%s has schema %d, this program knows %d",
-			       registry->path, version, REGISTRY_SCHEMA);
-	if (version == 0 && (read_only ? err_set(err, ERR_NOTFOUND, "%s is empty", registry->path)
-				       : make_schema(registry, err)) < 0)
-		return -1;
-	for (int i = 0; i < ST_MAX; i++) {
-		if (sqlite3_prepare_v3(registry->db, statement_sql[i], -1,
-				       SQLITE_PREPARE_PERSISTENT, &registry->statements[i],
-				       NULL) != SQLITE_OK)
-			return fail(registry, err, "prepare");
-	}
-	return 0;
-}
-
-static void destroy(struct registry *registry)
-{
-	for (int i = 0; i < ST_MAX; i++)
-		sqlite3_finalize(registry->statements[i]);
-	sqlite3_close(registry->db);
-	pthread_mutex_destroy(&registry->mutex);
-	free(registry->path);
-	free(registry);
-}
-
-int registry_open(const char *path, bool read_only, struct registry **registry_r, struct err *err)
-{
-	struct registry *registry = xcalloc(1, sizeof *registry);
-	int flags = SQLITE_OPEN_NOMUTEX |
-		    (read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
-
-	pthread_mutex_init(&registry->mutex, NULL);
-	registry->path = xstrdup(path);
-	if (sqlite3_open_v2(path, &registry->db, flags, NULL) != SQLITE_OK
-		    ? fail(registry, err, "open") < 0
-		    : prepare(registry, read_only, err) < 0) {
-		destroy(registry);
-		return -1;
-	}
-	*registry_r = registry;
-	return 0;
-}
-
-/* Run a statement that returns no rows and make it ready for the next time. */
-static int run(struct registry *registry, enum statement which, struct err *err)
-{
-	sqlite3_stmt *st = registry->statements[which];
-	int ret = sqlite3_step(st);
-
-	if (ret != SQLITE_DONE)
-		fail(registry, err, "write");
-	sqlite3_reset(st);
-	return ret == SQLITE_DONE ? 0 : -1;
-}
-
-static int commit(struct registry *registry, struct err *err)
-{
-	if (registry->pending == 0)
-		return 0;
-	registry->pending = 0;
-	if (run(registry, ST_COMMIT, err) == 0)
-		return 0;
-	run(registry, ST_ROLLBACK, NULL);
-	return -1;
-}
-
-/* Called after the statement's values are bound, with the mutex held. */
-static int write_bound(struct registry *registry, enum statement which, struct err *err)
-{
-	if (!registry->batch)
-		return run(registry, which, err);
-	if (registry->pending == 0) {
-		if (run(registry, ST_BEGIN, err) < 0)
-			return -1;
-		registry->pending_since_ms = clock_mono_ms();
-	}
-	registry->pending++;
-	if (run(registry, which, err) < 0) {
-		registry->pending = 0;
-		run(registry, ST_ROLLBACK, NULL);
-		return -1;
-	}
-	if (registry->pending >= PENDING_MAX ||
-	    clock_mono_ms() - registry->pending_since_ms >= PENDING_MS)
-		return commit(registry, err);
-	return 0;
-}
-
-void registry_batch_start(struct registry *registry)
-{
-	pthread_mutex_lock(&registry->mutex);
-	registry->batch = true;
-	pthread_mutex_unlock(&registry->mutex);
-}
-
-int registry_batch_end(struct registry *registry, struct err *err)
-{
-	int ret;
-
-	pthread_mutex_lock(&registry->mutex);
-	registry->batch = false;
-	ret = commit(registry, err);
-	pthread_mutex_unlock(&registry->mutex);
-	return ret;
-}
-
-int registry_close(struct registry **registry_p, struct err *err)
-{
-	int ret;
-
-	if (!*registry_p)
-		return 0;
-	ret = registry_batch_end(*registry_p, err);
-	destroy(*registry_p);
-	*registry_p = NULL;
-	return ret;
 }
 
 int registry_put(struct registry *registry, const struct registry_user *user, struct err *err)
@@ -324,9 +31,9 @@ int registry_put(struct registry *registry, const struct registry_user *user, st
 	}
 	sqlite3_bind_int(st, 14, (int)user->changes);
 	sqlite3_bind_text(st, 15, user->last_service, -1, SQLITE_STATIC);
-	sqlite3_bind_int64(st, 16, user->cleanup_weight);
-	sqlite3_bind_blob(st, 17, user->settled, sizeof user->settled, SQLITE_STATIC);
-	ret = write_bound(registry, ST_PUT, err);
+	sqlite3_bind_blob(st, 16, user->settled, sizeof user->settled, SQLITE_STATIC);
+	sqlite3_bind_int64(st, 17, user->unflushed_since);
+	ret = registry_db_write(registry, ST_PUT, err);
 	pthread_mutex_unlock(&registry->mutex);
 	return ret;
 }
@@ -336,8 +43,11 @@ int registry_remove(struct registry *registry, const char *username, struct err 
 	int ret;
 
 	pthread_mutex_lock(&registry->mutex);
+	sqlite3_bind_text(registry->statements[ST_REMOVE_ALIASES], 1, username, -1, SQLITE_STATIC);
 	sqlite3_bind_text(registry->statements[ST_REMOVE], 1, username, -1, SQLITE_STATIC);
-	ret = write_bound(registry, ST_REMOVE, err);
+	ret = registry_db_write(registry, ST_REMOVE_ALIASES, err);
+	if (ret == 0)
+		ret = registry_db_write(registry, ST_REMOVE, err);
 	if (ret == 0)
 		ret = sqlite3_changes(registry->db) > 0;
 	pthread_mutex_unlock(&registry->mutex);
@@ -353,7 +63,7 @@ static int query_one(struct registry *registry, sqlite3_stmt *st, struct err *er
 	case SQLITE_DONE:
 		return 0;
 	default:
-		return fail(registry, err, "read");
+		return registry_db_fail(registry, err, "read");
 	}
 }
 
@@ -399,13 +109,13 @@ static void read_row(sqlite3_stmt *st, struct registry_user *user_r)
 				   ? (enum registry_changes)changes
 				   : CHANGES_IMPORTANT,
 		.last_service = (const char *)sqlite3_column_text(st, 14),
-		.cleanup_weight = sqlite3_column_int64(st, 15),
+		.unflushed_since = sqlite3_column_int64(st, 16),
 	};
 	for (int i = 0; i < UNIT_PRIORITIES; i++) {
 		user_r->bytes_used[i] = (uint64_t)sqlite3_column_int64(st, 5 + i);
 		user_r->last_access[i] = sqlite3_column_int64(st, 9 + i);
 	}
-	read_settled(st, 16, user_r->settled);
+	read_settled(st, 15, user_r->settled);
 }
 
 int registry_each(struct registry *registry, registry_fn *fn, void *ctx, struct err *err)
@@ -417,7 +127,7 @@ int registry_each(struct registry *registry, registry_fn *fn, void *ctx, struct 
 	pthread_mutex_lock(&registry->mutex);
 	while (ret == 0 && (step = sqlite3_step(st)) != SQLITE_DONE) {
 		if (step != SQLITE_ROW) {
-			ret = fail(registry, err, "read");
+			ret = registry_db_fail(registry, err, "read");
 			break;
 		}
 		read_row(st, &user);
@@ -436,7 +146,7 @@ static int write_note(struct registry *registry, enum statement which, const cha
 	pthread_mutex_lock(&registry->mutex);
 	sqlite3_bind_text(registry->statements[which], 1, name, -1, SQLITE_STATIC);
 	sqlite3_bind_int64(registry->statements[which], 2, value);
-	ret = write_bound(registry, which, err);
+	ret = registry_db_write(registry, which, err);
 	pthread_mutex_unlock(&registry->mutex);
 	return ret;
 }
@@ -478,9 +188,119 @@ int registry_sweep(struct registry *registry, const char *root, uint64_t *remove
 
 	pthread_mutex_lock(&registry->mutex);
 	sqlite3_bind_text(registry->statements[ST_SWEEP], 1, root, -1, SQLITE_STATIC);
-	ret = write_bound(registry, ST_SWEEP, err);
+	ret = registry_db_write(registry, ST_SWEEP, err);
 	if (ret == 0)
 		*removed_r = (uint64_t)sqlite3_changes64(registry->db);
 	pthread_mutex_unlock(&registry->mutex);
 	return ret;
+}
+
+int registry_totals(struct registry *registry, const char *root, struct registry_totals *totals_r,
+		    struct err *err)
+{
+	sqlite3_stmt *st = registry->statements[ST_TOTALS];
+	int ret;
+
+	*totals_r = (struct registry_totals){ 0 };
+	pthread_mutex_lock(&registry->mutex);
+	sqlite3_bind_text(st, 1, root, -1, SQLITE_STATIC);
+	ret = query_one(registry, st, err);
+	if (ret > 0) {
+		totals_r->users = (uint64_t)sqlite3_column_int64(st, 0);
+		for (int i = 0; i < UNIT_PRIORITIES; i++)
+			totals_r->bytes_used[i] = (uint64_t)sqlite3_column_int64(st, 1 + i);
+		totals_r->changed[CHANGES_NONE] = (uint64_t)sqlite3_column_int64(st, 5);
+		totals_r->changed[CHANGES_UNIMPORTANT] = (uint64_t)sqlite3_column_int64(st, 6);
+		totals_r->changed[CHANGES_IMPORTANT] = totals_r->users -
+						       totals_r->changed[CHANGES_NONE] -
+						       totals_r->changed[CHANGES_UNIMPORTANT];
+		totals_r->unflushed_since = sqlite3_column_int64(st, 7);
+	}
+	sqlite3_reset(st);
+	pthread_mutex_unlock(&registry->mutex);
+	return ret < 0 ? -1 : 0;
+}
+
+void registry_aliases_free(struct registry_alias_vec *aliases)
+{
+	for (size_t i = 0; i < aliases->count; i++) {
+		free(aliases->items[i].field);
+		free(aliases->items[i].value);
+	}
+	vec_free(aliases);
+}
+
+int registry_set_aliases(struct registry *registry, const char *username,
+			 const struct registry_alias_vec *aliases, struct err *err)
+{
+	sqlite3_stmt *add = registry->statements[ST_ADD_ALIAS];
+	int ret;
+
+	pthread_mutex_lock(&registry->mutex);
+	sqlite3_bind_text(registry->statements[ST_REMOVE_ALIASES], 1, username, -1, SQLITE_STATIC);
+	sqlite3_bind_text(add, 1, username, -1, SQLITE_STATIC);
+	ret = registry_db_write(registry, ST_REMOVE_ALIASES, err);
+	for (size_t i = 0; ret == 0 && i < aliases->count; i++) {
+		sqlite3_bind_text(add, 2, aliases->items[i].field, -1, SQLITE_STATIC);
+		sqlite3_bind_text(add, 3, aliases->items[i].value, -1, SQLITE_STATIC);
+		ret = registry_db_write(registry, ST_ADD_ALIAS, err);
+	}
+	pthread_mutex_unlock(&registry->mutex);
+	return ret;
+}
+
+/* The mutex may be held by this thread already, by registry_each(). */
+static int each_text(struct registry *registry, sqlite3_stmt *st,
+		     void (*take)(void *ctx, sqlite3_stmt *st), void *ctx, struct err *err)
+{
+	int ret, step;
+
+	pthread_mutex_lock(&registry->mutex);
+	while ((step = sqlite3_step(st)) == SQLITE_ROW)
+		take(ctx, st);
+	ret = step == SQLITE_DONE ? 0 : registry_db_fail(registry, err, "read");
+	sqlite3_reset(st);
+	pthread_mutex_unlock(&registry->mutex);
+	return ret;
+}
+
+static void take_alias(void *ctx, sqlite3_stmt *st)
+{
+	struct registry_alias alias = {
+		.field = xstrdup((const char *)sqlite3_column_text(st, 0)),
+		.value = xstrdup((const char *)sqlite3_column_text(st, 1)),
+	};
+
+	vec_push((struct registry_alias_vec *)ctx, alias);
+}
+
+int registry_aliases(struct registry *registry, const char *username,
+		     struct registry_alias_vec *aliases_r, struct err *err)
+{
+	sqlite3_stmt *st = registry->statements[ST_ALIASES];
+	int ret;
+
+	*aliases_r = (struct registry_alias_vec){ 0 };
+	pthread_mutex_lock(&registry->mutex);
+	sqlite3_bind_text(st, 1, username, -1, SQLITE_STATIC);
+	ret = each_text(registry, st, take_alias, aliases_r, err);
+	pthread_mutex_unlock(&registry->mutex);
+	if (ret < 0)
+		registry_aliases_free(aliases_r);
+	return ret;
+}
+
+static void take_field(void *ctx, sqlite3_stmt *st)
+{
+	vec_push((struct str_vec *)ctx, xstrdup((const char *)sqlite3_column_text(st, 0)));
+}
+
+int registry_alias_fields(struct registry *registry, struct str_vec *fields_r, struct err *err)
+{
+	*fields_r = (struct str_vec){ 0 };
+	if (each_text(registry, registry->statements[ST_ALIAS_FIELDS], take_field, fields_r, err) ==
+	    0)
+		return 0;
+	str_vec_free(fields_r);
+	return -1;
 }

@@ -15,7 +15,7 @@
 #include "base/hash.h"
 #include "metacache/unit.h"
 
-#define REGISTRY_SCHEMA 1
+#define REGISTRY_SCHEMA 2
 
 struct registry;
 
@@ -34,20 +34,23 @@ struct registry_user {
 	uint64_t bytes_used[UNIT_PRIORITIES];
 	int64_t last_access[UNIT_PRIORITIES]; /* UNIX seconds, 0: nothing of this priority here */
 	enum registry_changes changes;
+	int64_t unflushed_since;  /* UNIX seconds: about when the oldest important change that
+				     is not uploaded was made; 0: there is none */
 	const char *last_service; /* "" unknown */
-	int64_t cleanup_weight;
 	/* Of the tree when nothing in it was left to upload or to tidy; all zero
 	 * otherwise. */
 	unsigned char settled[HASH_CONTENT_SIZE];
 };
 
-/* Open or make <state_dir>/users.db. A newer schema is refused (ERR_DATA). */
+/* Open or make <state_dir>/users.db. A newer schema is refused (ERR_DATA), an older
+ * one is emptied, for a rescan to fill. */
 int registry_open(const char *path, bool read_only, struct registry **registry_r, struct err *err);
 
 /* Ends a batch. 0, or -1 when that failed (the handle is gone anyway). */
 int registry_close(struct registry **registry, struct err *err);
 
-/* Add or replace one user. */
+/* Add or replace one user. An `unflushed_since` that is there already stays, as long as there
+ * is one. */
 int registry_put(struct registry *registry, const struct registry_user *user, struct err *err);
 
 /* Forget one user. 1 was there, 0 was not, -1. */
@@ -63,6 +66,36 @@ typedef int registry_fn(void *ctx, const struct registry_user *user, struct err 
 
 /* Every user in order of the name, streamed. 0, 1 stopped, or -1. */
 int registry_each(struct registry *registry, registry_fn *fn, void *ctx, struct err *err);
+
+/* What all users together use. */
+struct registry_totals {
+	uint64_t users;
+	uint64_t bytes_used[UNIT_PRIORITIES];
+	uint64_t changed[CHANGES_IMPORTANT + 1]; /* users by the changes that they have */
+	int64_t unflushed_since;                 /* the oldest; 0: none */
+};
+/* `root` NULL: of all roots. */
+int registry_totals(struct registry *registry, const char *root, struct registry_totals *totals_r,
+		    struct err *err);
+
+/* Alternative user names: what userdb returned in fields user_*. */
+struct registry_alias {
+	char *field; /* "user_…" */
+	char *value;
+};
+VEC(registry_alias_vec, struct registry_alias);
+void registry_aliases_free(struct registry_alias_vec *aliases);
+
+/* Replace those of a user. */
+int registry_set_aliases(struct registry *registry, const char *username,
+			 const struct registry_alias_vec *aliases, struct err *err);
+
+/* Those of a user, in order of the field; also from within registry_each(). */
+int registry_aliases(struct registry *registry, const char *username,
+		     struct registry_alias_vec *aliases_r, struct err *err);
+
+/* The fields that any user has, in order. */
+int registry_alias_fields(struct registry *registry, struct str_vec *fields_r, struct err *err);
 
 /* Marks for a rescan: users that were not put since registry_mark() are those
  * that registry_sweep() forgets, below `root` only. *removed_r counts them. */

@@ -3,6 +3,8 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include "base/mem.h"
+
 /* ---- one user ---- */
 
 static const struct registry_user full = {
@@ -15,7 +17,7 @@ static const struct registry_user full = {
 	.last_access = { 0, INT64_MAX, -1, 4 },
 	.changes = CHANGES_UNIMPORTANT,
 	.last_service = "imap",
-	.cleanup_weight = INT64_MIN,
+	.unflushed_since = INT64_MAX,
 	.settled = "0123456789abcde",
 };
 
@@ -30,7 +32,7 @@ static int compare_full(void *ctx, const struct registry_user *user, struct err 
 		       memcmp(user->last_access, full.last_access, sizeof full.last_access) == 0 &&
 		       user->changes == full.changes &&
 		       strcmp(user->last_service, full.last_service) == 0 &&
-		       user->cleanup_weight == full.cleanup_weight &&
+		       user->unflushed_since == full.unflushed_since &&
 		       memcmp(user->settled, full.settled, sizeof full.settled) == 0;
 	return 0;
 }
@@ -336,6 +338,104 @@ static void test_threads(void **state)
 	close_db(registry);
 }
 
+static void put_changed(struct registry *registry, const char *name, const char *root,
+			enum registry_changes changes, int64_t unflushed_since)
+{
+	const struct registry_user user = {
+		.username = name,
+		.root = root,
+		.bytes_used = { 1, 20, 300, (uint64_t)1 << 40 },
+		.changes = changes,
+		.unflushed_since = unflushed_since,
+		.last_service = "",
+	};
+
+	assert_int_equal(registry_put(registry, &user, NULL), 0);
+}
+
+static void test_totals(void **state)
+{
+	struct registry *registry = open_db(*state);
+	struct registry_totals totals;
+	struct err err = { 0 };
+
+	assert_int_equal(registry_totals(registry, NULL, &totals, &err), 0);
+	assert_int_equal(totals.users, 0);
+	assert_int_equal(totals.unflushed_since, 0);
+	put_changed(registry, "a", "/r", CHANGES_NONE, 0);
+	put_changed(registry, "b", "/r", CHANGES_IMPORTANT, 70);
+	put_changed(registry, "c", "/s", CHANGES_IMPORTANT, 60);
+	put_changed(registry, "d", "/s", CHANGES_UNIMPORTANT, 0);
+	assert_int_equal(registry_totals(registry, NULL, &totals, &err), 0);
+	assert_int_equal(totals.users, 4);
+	assert_int_equal(totals.bytes_used[1], 80);
+	assert_int_equal(totals.bytes_used[3], (uint64_t)4 << 40);
+	assert_int_equal(totals.changed[CHANGES_NONE], 1);
+	assert_int_equal(totals.changed[CHANGES_UNIMPORTANT], 1);
+	assert_int_equal(totals.changed[CHANGES_IMPORTANT], 2);
+	assert_int_equal(totals.unflushed_since, 60);
+	assert_int_equal(registry_totals(registry, "/r", &totals, &err), 0);
+	assert_int_equal(totals.users, 2);
+	assert_int_equal(totals.bytes_used[0], 2);
+	assert_int_equal(totals.unflushed_since, 70);
+	/* What is not uploaded yet was noticed when it was noticed first. */
+	put_changed(registry, "b", "/r", CHANGES_IMPORTANT, 90);
+	assert_int_equal(registry_totals(registry, "/r", &totals, &err), 0);
+	assert_int_equal(totals.unflushed_since, 70);
+	put_changed(registry, "b", "/r", CHANGES_NONE, 0);
+	put_changed(registry, "b", "/r", CHANGES_IMPORTANT, 95);
+	assert_int_equal(registry_totals(registry, "/r", &totals, &err), 0);
+	assert_int_equal(totals.unflushed_since, 95);
+	close_db(registry);
+}
+
+static void set_alias(struct registry *registry, const char *user, const char *field,
+		      const char *value)
+{
+	struct registry_alias alias = { .field = xstrdup(field), .value = xstrdup(value) };
+	struct registry_alias_vec aliases = { 0 };
+
+	vec_push(&aliases, alias);
+	assert_int_equal(registry_set_aliases(registry, user, &aliases, NULL), 0);
+	registry_aliases_free(&aliases);
+}
+
+static int read_aliases(void *ctx, const struct registry_user *user, struct err *err)
+{
+	struct registry_alias_vec aliases;
+
+	if (registry_aliases(ctx, user->username, &aliases, err) < 0)
+		return -1;
+	assert_int_equal(aliases.count, 1);
+	assert_string_equal(aliases.items[0].value, "2");
+	registry_aliases_free(&aliases);
+	return 0;
+}
+
+static void test_aliases(void **state)
+{
+	struct registry *registry = open_db(*state);
+	struct registry_alias_vec aliases;
+	struct str_vec fields;
+
+	put_user(registry, "a", "/r");
+	set_alias(registry, "a", "user_id", "1");
+	set_alias(registry, "a", "user_uuid", "2");
+	set_alias(registry, "b", "user_id", "3");
+	assert_int_equal(registry_each(registry, read_aliases, registry, NULL), 0);
+	put_user(registry, "a", "/r"); /* they stay when the rest is written anew */
+	assert_int_equal(registry_each(registry, read_aliases, registry, NULL), 0);
+	assert_int_equal(registry_alias_fields(registry, &fields, NULL), 0);
+	assert_int_equal(fields.count, 2);
+	assert_string_equal(fields.items[0], "user_id");
+	assert_string_equal(fields.items[1], "user_uuid");
+	str_vec_free(&fields);
+	assert_int_equal(registry_remove(registry, "a", NULL), 1);
+	assert_int_equal(registry_aliases(registry, "a", &aliases, NULL), 0);
+	assert_int_equal(aliases.count, 0);
+	close_db(registry);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -344,7 +444,8 @@ int main(void)
 		scratch_test(test_notes),         scratch_test(test_mark_and_sweep),
 		scratch_test(test_batch),         scratch_test(test_made_by_many),
 		scratch_test(test_two_processes), scratch_test(test_killed_in_batch),
-		scratch_test(test_threads),
+		scratch_test(test_threads),       scratch_test(test_totals),
+		scratch_test(test_aliases),
 	};
 
 	return cmocka_run_group_tests_name("registry", tests, NULL, NULL);

@@ -24,8 +24,30 @@ static void test_newer_schema(void **state)
 	fd = openat(scratch->fd, "users.db", O_WRONLY | O_CLOEXEC);
 	assert_int_equal(pwrite(fd, version, sizeof version, 60), 4);
 	close(fd);
-	refuse_open(scratch, false, ERR_DATA, "has schema 2, this program knows 1");
-	refuse_open(scratch, true, ERR_DATA, "has schema 2, this program knows 1");
+	refuse_open(scratch, false, ERR_DATA, "has schema 3, this program knows 2");
+	refuse_open(scratch, true, ERR_DATA, "has schema 3, this program knows 2");
+}
+
+/* It is only a cache: what an older program wrote is not read, a rescan fills it again. */
+static void test_older_schema(void **state)
+{
+	const struct scratch *scratch = *state;
+	static const unsigned char version[4] = { 0, 0, 0, REGISTRY_SCHEMA - 1 };
+	struct registry *db = open_db(scratch);
+	struct registry_totals totals;
+	struct err err = { 0 };
+	int fd;
+
+	put_user(db, "user", "/r");
+	close_db(db);
+	fd = openat(scratch->fd, "users.db", O_WRONLY | O_CLOEXEC);
+	assert_int_equal(pwrite(fd, version, sizeof version, 60), 4);
+	close(fd);
+	refuse_open(scratch, true, ERR_NOTFOUND, "is of an older version");
+	db = open_db(scratch);
+	assert_int_equal(registry_totals(db, NULL, &totals, &err), 0);
+	assert_int_equal(totals.users, 0);
+	close_db(db);
 }
 
 static void test_corrupt(void **state)
@@ -126,11 +148,9 @@ static void test_disk_full(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		scratch_test(test_newer_schema),
-		scratch_test(test_corrupt),
-		scratch_test(test_truncated),
-		scratch_test(test_read_only),
-		scratch_test(test_read_only_of_nothing),
+		scratch_test(test_newer_schema), scratch_test(test_older_schema),
+		scratch_test(test_corrupt),      scratch_test(test_truncated),
+		scratch_test(test_read_only),    scratch_test(test_read_only_of_nothing),
 		scratch_test(test_disk_full),
 	};
 

@@ -98,7 +98,7 @@ static const struct {
 	{ "version", "1.5", "version" },
 	{ "version", "-1", "version" },
 	{ "type", NULL, "type" },
-	{ "type", "\"diff\"", "a diff, which this version does not read" },
+	{ "type", "\"diff\"", "\"base\" is missing" },
 	{ "type", "\"other\"", "\"other\" is neither base nor diff" },
 	{ "type", "1", "type" },
 	{ "username", NULL, "username" },

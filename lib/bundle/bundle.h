@@ -116,10 +116,6 @@ struct bundle_source {
 	unsigned char ranges_digest[HASH_CONTENT_SIZE];
 };
 
-/* Append the hash of each block of `data` to `out`. Where a file comes in pieces,
- * all but the last are multiples of a block. */
-void bundle_hash_blocks(const void *data, size_t len, struct buf *out);
-
 struct bundle_compression {
 	const char *name; /* "zstd" (also NULL or ""), "gz", "lz4", "none" */
 	int level;        /* 0: 3 for zstd, else the filter's default */

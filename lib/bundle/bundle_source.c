@@ -5,7 +5,8 @@
 
 #include "base/quote.h"
 
-void bundle_hash_blocks(const void *data, size_t len, struct buf *out)
+/* All pieces of a file but its last are whole blocks. */
+static void hash_blocks(const void *data, size_t len, struct buf *out)
 {
 	const char *at = data;
 
@@ -69,7 +70,7 @@ int bundle_source_read(const struct bundle_source *source, char *content,
 	}
 	hash_content(content, len, digest_r);
 	if (source->blocks)
-		bundle_hash_blocks(content, len, source->blocks);
+		hash_blocks(content, len, source->blocks);
 	return 0;
 }
 
@@ -89,7 +90,7 @@ static int stream_range(const struct bundle_source *source, const struct bundle_
 		if (sink && sink(ctx, piece, len, err) < 0)
 			return -1;
 		if (!sink && source->blocks)
-			bundle_hash_blocks(piece, len, source->blocks);
+			hash_blocks(piece, len, source->blocks);
 		done += len;
 	}
 	return 0;

@@ -56,8 +56,8 @@ void blocks_free(struct blocks *blocks);
 
 /* Have bundle_pack() collect the hashes of a base's sources, which must be sorted
  * by name and outlive it; sets their `blocks`. blocks_finish() takes the digests that it
- * found; the index's place in the log is still to be set. -1: a source can't be
- * looked at. */
+ * found; the index's place in the log is still to be set. After a failure to pack all is
+ * to be thrown away. -1: a source can't be looked at. */
 int blocks_start(struct blocks *blocks_r, struct bundle_source *sources, size_t count,
 		 struct err *err);
 void blocks_finish(struct blocks *blocks, const char *base, const struct bundle_manifest *manifest);
@@ -67,8 +67,8 @@ void blocks_finish(struct blocks *blocks, const char *base, const struct bundle_
 int blocks_from_dir(const char *base, int dirfd, const struct bundle_manifest *manifest,
 		    struct blocks *blocks_r, struct err *err);
 
-/* The tree is to be the one in `dirfd`, which has the files of `manifest` (of the
- * diff that was applied): note which of them are still those of the base. */
+/* The tree is the one in `dirfd`, where a diff on this base was applied, whose
+ * manifest this is: note which of its files are those of the base, unchanged. */
 int blocks_identify(struct blocks *blocks, int dirfd, const struct bundle_manifest *manifest,
 		    struct err *err);
 
@@ -104,6 +104,7 @@ void blocks_plan_free(struct blocks_plan *plan);
  * of a file of the base that has its inode or its name (for NAME.log.2 also that of
  * NAME.log), or whole. A source that has `from` already is left alone. Files with
  * hashes in the base are read once, here; bundle_pack() then reads only what travels.
- * -1: a source can't be read, or ERR_BUSY when it got shorter. */
+ * The sources borrow from `blocks` and the plan. -1: a source can't be read, or
+ * ERR_BUSY when it got shorter. */
 int blocks_plan(const struct blocks *blocks, struct bundle_source *sources, size_t count,
 		struct blocks_plan *plan_r, struct err *err);

@@ -169,8 +169,7 @@ static bool take_file(struct cursor *cursor, struct blocks_file_vec *files)
 	file = &files->items[files->count - 1];
 	if (!bundle_name_allowed(name, NAME_DEPTH_MAX) || strcmp(before, name) >= 0 ||
 	    !take_u64(cursor, &file->ino) || !take_u64(cursor, &file->size_bytes) ||
-	    file->size_bytes > (uint64_t)INT64_MAX || !take_u64(cursor, &mtime) ||
-	    !take_into(cursor, file->digest, sizeof file->digest))
+	    !take_u64(cursor, &mtime) || !take_into(cursor, file->digest, sizeof file->digest))
 		return false;
 	file->mtime_ns = (int64_t)mtime;
 	return take_hashes(cursor, file);

@@ -299,6 +299,19 @@ static void rename_cache(int dirfd)
 	assert_int_equal(renameat(dirfd, CACHE, dirfd, "other"), 0);
 }
 
+static void rename_and_append(int dirfd)
+{
+	rename_cache(dirfd);
+	write_at(dirfd, "other", CACHE_SIZE, "more");
+}
+
+/* A clock that stands still. */
+static void append_log_at_once(int dirfd)
+{
+	append_log(dirfd);
+	set_time(dirfd, LOG, 1000);
+}
+
 static void add_and_remove(int dirfd)
 {
 	put(dirfd, "new", "new");
@@ -325,6 +338,8 @@ static const struct {
 	{ "rotated, copied", rotate_copied,
 	  INDEX " " CACHE " " LOG " whole " LOG ".2<" LOG "[9000+4]", 104 },
 	{ "renamed", rename_cache, INDEX " " LOG " other<" CACHE, 0 },
+	{ "renamed, more", rename_and_append, INDEX " " LOG " other<" CACHE "[20480+4]", 4 },
+	{ "append at once", append_log_at_once, INDEX " " CACHE " " LOG "[9000+5]", 5 },
 	{ "new and gone", add_and_remove, INDEX " " LOG " new whole", 3 },
 };
 

@@ -3,11 +3,11 @@
 
 #include "metacache/blocks.h"
 
-/* Two files: "e" is empty, "f" has 5000 bytes and the hashes of its 2 blocks. */
+/* Two files: "e" is empty, "file" has 5000 bytes and the hashes of its 2 blocks. */
 static void make_blocks(struct blocks *blocks)
 {
 	struct blocks_file e = { .name = xstrdup("e"), .ino = UINT64_MAX, .mtime_ns = -1 };
-	struct blocks_file f = { .name = xstrdup("f"), .ino = 7, .size_bytes = 5000 };
+	struct blocks_file f = { .name = xstrdup("file"), .ino = 7, .size_bytes = 5000 };
 
 	f.mtime_ns = INT64_MAX;
 	memset(f.digest, 0xd1, sizeof f.digest);
@@ -126,7 +126,7 @@ static void test_torn(void **state)
 #define AT_FIRST (AT_BASE + sizeof BASE_1 - 1)
 #define AT_FILE (AT_FIRST + 2 + 1 + 8 + 8 + 8 + 16 + 4)
 #define AT_NAME (AT_FILE + 2)
-#define AT_SIZE (AT_NAME + 1 + 8)
+#define AT_SIZE (AT_NAME + 4 + 8)
 #define AT_HASHES (AT_SIZE + 8 + 8 + 16)
 
 static const struct {
@@ -134,21 +134,22 @@ static const struct {
 	const char *bytes;
 	size_t len;
 } hostile[] = {
-	{ 0, "X", 1 },                                /* no magic */
-	{ AT_VERSION, "\2", 1 },                      /* a later version */
-	{ AT_COUNT, "\3", 1 },                        /* a file more than there are */
-	{ AT_COUNT, "\0", 1 },                        /* one less */
-	{ AT_COUNT, "\xff\xff\xff\xff", 4 },          /* very many */
-	{ AT_BASE_LEN, "\xff\xff", 2 },               /* longer than all of it */
-	{ AT_BASE_LEN, "\0\0", 2 },                   /* no base */
-	{ AT_BASE, "x", 1 },                          /* no name of a bundle */
-	{ AT_BASE, "\0", 1 },                         /* a NUL in it */
-	{ AT_FILE, "\0\0", 2 },                       /* a file without a name */
-	{ AT_FILE, "\xff\xff", 2 },                   /* a name longer than all of it */
-	{ AT_NAME, "/", 1 },                          /* a name that leads out */
-	{ AT_NAME, ".", 1 },                          /* itself */
-	{ AT_NAME, "\0", 1 },                         /* a NUL */
-	{ AT_NAME, "\n", 1 },                         /* a control character */
+	{ 0, "X", 1 },                       /* no magic */
+	{ AT_VERSION, "\2", 1 },             /* a later version */
+	{ AT_COUNT, "\3", 1 },               /* a file more than there are */
+	{ AT_COUNT, "\0", 1 },               /* one less */
+	{ AT_COUNT, "\xff\xff\xff\xff", 4 }, /* very many */
+	{ AT_BASE_LEN, "\xff\xff", 2 },      /* longer than all of it */
+	{ AT_BASE_LEN, "\0\0", 2 },          /* no base */
+	{ AT_BASE, "x", 1 },                 /* no name of a bundle */
+	{ AT_BASE, "\0", 1 },                /* a NUL in it */
+	{ AT_FILE, "\0\0", 2 },              /* a file without a name */
+	{ AT_FILE, "\xff\xff", 2 },          /* a name longer than all of it */
+	{ AT_NAME, "f/..", 4 },              /* a name that leads out */
+	{ AT_NAME, "f//x", 4 },
+	{ AT_NAME, "f\nxx", 4 }, /* a control character */
+	{ AT_NAME, "f\0xx", 4 },
+	{ AT_NAME, "data", 4 },                       /* not in order */
 	{ AT_SIZE, "\0\0\0\0\0\0\0\xff", 8 },         /* larger than a file can be */
 	{ AT_SIZE, "\0\x10\0\0\0\0\0\0", 8 },         /* of one block, with two hashes */
 	{ AT_SIZE, "\xff\xff\xff\xff\xff\0\0\0", 8 }, /* of more blocks than there are hashes */
@@ -164,7 +165,7 @@ static void test_hostile(void **state)
 
 	write_small(*state, &data);
 	assert_memory_equal(data.data + AT_BASE, BASE_1, sizeof BASE_1 - 1);
-	assert_int_equal(data.data[AT_NAME], 'f');
+	assert_int_equal(data.data[AT_NAME + 3], 'e');
 	assert_int_equal(data.data[AT_HASHES], 2);
 	buf_truncate(&data, data.len - HASH_CONTENT_SIZE);
 	for (size_t i = 0; i < ROWS(hostile); i++) {
@@ -186,18 +187,21 @@ static void test_hostile(void **state)
 static void test_hostile_lists(void **state)
 {
 	static const struct {
-		const char *a, *b;
+		const char *base, *a, *b;
 		uint64_t size;
 		int result;
 	} cases[] = {
-		{ "a", "b", 1, 1 },          { "a", "a", 1, -1 },
-		{ "b", "a", 1, -1 },         { "a", "b", INT64_MAX / 2, 1 },
-		{ "a", "b", INT64_MAX, -1 },
+		{ BASE_1, "a", "b", 1, 1 },
+		{ BASE_1, "a", "a", 1, -1 },
+		{ BASE_1, "b", "a", 1, -1 },
+		{ BASE_1, "a", "b", INT64_MAX / 2, 1 },
+		{ BASE_1, "a", "b", INT64_MAX, -1 },
+		{ BASE_1 "-" UNIQUE_2, "a", "b", 1, -1 }, /* a diff is no base */
 	};
 	const struct scratch *scratch = *state;
 
 	for (size_t i = 0; i < ROWS(cases); i++) {
-		autoblocks struct blocks blocks = { .base = xstrdup(BASE_1) }, back = { 0 };
+		autoblocks struct blocks blocks = { .base = xstrdup(cases[i].base) }, back = { 0 };
 		struct blocks_file a = { .name = xstrdup(cases[i].a), .size_bytes = cases[i].size };
 		struct blocks_file b = { .name = xstrdup(cases[i].b), .size_bytes = cases[i].size };
 		struct err err = { 0 };

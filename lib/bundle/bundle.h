@@ -61,6 +61,9 @@ struct bundle_file {
 };
 VEC(bundle_file_vec, struct bundle_file);
 
+/* How much of the file's content is in the archive. */
+uint64_t bundle_file_packed_bytes(const struct bundle_file *file);
+
 struct bundle_manifest {
 	enum bundle_type type;
 	char *username;

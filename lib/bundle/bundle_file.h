@@ -3,9 +3,8 @@
 
 #include "bundle/bundle.h"
 
-/* Whether it has an entry in the archive, and of how many bytes. */
+/* Whether it has an entry in the archive, and of how many bytes all of them are. */
 bool bundle_file_is_packed(const struct bundle_file *file);
-uint64_t bundle_file_packed_bytes(const struct bundle_file *file);
 uint64_t bundle_file_packed_sum(const struct bundle_file_vec *files);
 
 /* Make the file below dirfd, and the directories that its name has. Nothing that

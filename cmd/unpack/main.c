@@ -1,11 +1,13 @@
-/* metacache-unpack: a bundle into a folder, or a list of what is in it. */
+/* metacache-unpack: a base, and a diff on it, into a folder, or a list of what is
+ * in a bundle. */
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/quote.h"
 #include "bundle/bundle.h"
+#include "bundle/bundle_name.h"
 #include "dest.h"
+#include "listing.h"
 #include "source.h"
 #include "tool/tool.h"
 
@@ -20,7 +22,7 @@ static struct {
 static const struct tool_option own_options[] = {
 	{ "list", 'l', TOOL_FLAG, &options.list, .help = "only list the files" },
 	{ "store", '\0', TOOL_FLAG, &options.from_store,
-	  .help = "BUNDLE is the name of an object in obox_index_fs" },
+	  .help = "bundles are names of objects in obox_index_fs" },
 	{ "user", 'u', TOOL_TEXT, &options.user, .arg = "USER",
 	  .help = "refuse a bundle of anybody else" },
 	{ "unit", '\0', TOOL_TEXT, &options.unit, .arg = "UNIT",
@@ -29,28 +31,24 @@ static const struct tool_option own_options[] = {
 
 #define SPEC(uses_)                                                                                \
 	{                                                                                          \
-		.program = "metacache-unpack", .args = "BUNDLE [DEST]", .args_max = 2,             \
+		.program = "metacache-unpack", .args = "BASE [DIFF] DEST", .args_max = 3,          \
 		.options = own_options, .option_count = sizeof own_options / sizeof *own_options,  \
 		.uses = (uses_),                                                                   \
 	}
 
-static const struct print_field fields[] = {
-	{ .name = "name" },
-	{ .name = "size", .flags = PRINT_SIZE },
-	{ .name = "mtime", .flags = PRINT_TIME },
-	{ .name = "mode" },
-	{ .name = "digest" },
+/* One of the bundles that were named. */
+struct input {
+	const char *name;
+	struct spool *spool;
+	struct bundle_manifest manifest;
 };
 
-static int read_bundle(const struct tool *tool, const char *name, struct spool *into,
-		       struct err *err)
+static void input_free(struct input *input)
 {
-	if (options.from_store)
-		return source_object(&tool->settings, name, into, err);
-	if (strcmp(name, "-") == 0)
-		return source_descriptor(STDIN_FILENO, into, err);
-	return source_file(name, into, err);
+	spool_free(&input->spool);
+	bundle_manifest_free(&input->manifest);
 }
+#define autoinput CLEANUP(input_free)
 
 static int check_owner(const struct bundle_manifest *manifest, struct err *err)
 {
@@ -61,75 +59,118 @@ static int check_owner(const struct bundle_manifest *manifest, struct err *err)
 	return 0;
 }
 
-static int list_files(struct tool *tool, const struct bundle_manifest *manifest)
-{
-	autoprinter struct printer *printer =
-		tool_printer(tool, "files", fields, sizeof fields / sizeof *fields);
-	struct err err = { 0 };
-	int ret = 0;
-
-	if (!printer)
-		return ERR_USAGE;
-	for (size_t i = 0; ret == 0 && i < manifest->files.count; i++) {
-		const struct bundle_file *file = &manifest->files.items[i];
-		autobuf struct buf digest = { 0 };
-		char mode[16];
-
-		buf_hex(&digest, file->digest, sizeof file->digest);
-		snprintf(mode, sizeof mode, "%04o", file->mode);
-		ret = print_row(printer,
-				(struct print_value[]){ print_str(file->name),
-							print_uint(file->size_bytes),
-							print_int(file->mtime_ns / 1000000000),
-							print_str(mode), print_str(digest.data) },
-				&err);
-	}
-	if (ret == 0)
-		ret = print_finish(&printer, &err);
-	return ret < 0 ? tool_error(tool, NULL, &err) : 0;
-}
-
-static int unpack(struct tool *tool, const char *name, const char *path, const struct spool *spool,
-		  bool is_fts, struct dest *dest)
-{
-	const struct bundle_limits limits = { .depth_max = is_fts ? FTS_DEPTH_MAX : 1 };
-	automanifest struct bundle_manifest manifest = { 0 };
-	struct err err = { 0 };
-
-	if (dest_stage(dest, &err) < 0)
-		return tool_error(tool, path, &err);
-	if (bundle_unpack(spool, dest->fd, &limits, &manifest, &err) < 0)
-		return tool_error(tool, err.code == ERR_DATA ? name : path, &err);
-	return dest_commit(dest, &err) < 0 ? tool_error(tool, path, &err) : 0;
-}
-
-static int run(struct tool *tool)
+/* 0, or the exit code: everything was said. */
+static int load(struct tool *tool, const char *name, struct input *input)
 {
 	const char *temporary = getenv("TMPDIR");
 	const char *dir = options.from_store        ? tool->settings.spool_dir
 			  : temporary && *temporary ? temporary
 						    : "/tmp";
-	autospool struct spool *spool = spool_new(dir, IN_MEMORY_MAX);
-	automanifest struct bundle_manifest manifest = { 0 };
-	autodest struct dest dest = { .parent = -1, .fd = -1 };
-	const char *name, *path;
 	struct err err = { 0 };
 
-	if (tool->args.count != (options.list ? 1 : 2)) {
+	*input = (struct input){ .name = name, .spool = spool_new(dir, IN_MEMORY_MAX) };
+	if (source_read(options.from_store ? &tool->settings : NULL, name, input->spool, &err) <
+		    0 ||
+	    bundle_read_manifest(input->spool, &input->manifest, &err) < 0 ||
+	    check_owner(&input->manifest, &err) < 0)
+		return tool_error(tool, name, &err);
+	return 0;
+}
+
+/* A base that has a bundle's name in storage, or still has it as a file, has to be
+ * the one that the diff was made on. With another name its content decides. */
+static int check_base(const struct input *base, const struct bundle_manifest *diff, struct err *err)
+{
+	const char *slash = strrchr(base->name, '/'), *name = slash ? slash + 1 : base->name;
+	const struct bundle_manifest *of_base = &base->manifest;
+	struct bundle_name parsed;
+
+	if (diff->type != BUNDLE_DIFF)
+		return err_set(err, ERR_DATA, "a base, where a diff is expected");
+	if (strcmp(diff->username, of_base->username) != 0 ||
+	    strcmp(diff->unit, of_base->unit) != 0 || strcmp(diff->unit_id, of_base->unit_id) != 0)
+		return err_set(err, ERR_DATA, "is of user %s, unit %s; the base is of another",
+			       quote_str(diff->username).s, quote_str(diff->unit).s);
+	if (bundle_name_parse(name, &parsed) && strcmp(name, diff->base) != 0)
+		return err_set(err, ERR_DATA, "builds on %s", diff->base);
+	return 0;
+}
+
+static struct bundle_limits limits_of(const struct input *input)
+{
+	bool is_fts = strcmp(input->manifest.unit_id, "fts") == 0;
+
+	return (struct bundle_limits){ .depth_max = is_fts ? FTS_DEPTH_MAX : 1 };
+}
+
+static int unpack(struct tool *tool, const struct input *base, const char *path, struct dest *dest)
+{
+	const struct bundle_limits limits = limits_of(base);
+	automanifest struct bundle_manifest manifest = { 0 };
+	struct err err = { 0 };
+
+	if (dest_stage(dest, &err) < 0)
+		return tool_error(tool, path, &err);
+	if (bundle_unpack(base->spool, dest->fd, &limits, &manifest, &err) < 0)
+		return tool_error(tool, err.code == ERR_DATA ? base->name : path, &err);
+	return 0;
+}
+
+/* The base is unpacked in a folder of its own, which is removed in the end. */
+static int apply(struct tool *tool, const struct input *base, const char *name, const char *path,
+		 struct dest *dest)
+{
+	const struct bundle_limits limits = limits_of(base);
+	automanifest struct bundle_manifest manifest = { 0 };
+	autodest struct dest aside = { .parent = -1, .fd = -1 };
+	autoinput struct input diff = { 0 };
+	struct err err = { 0 };
+	int code = load(tool, name, &diff);
+
+	if (code != 0)
+		return code;
+	if (check_base(base, &diff.manifest, &err) < 0)
+		return tool_error(tool, name, &err);
+	if (dest_open(&aside, path, &err) < 0)
+		return tool_error(tool, path, &err);
+	code = unpack(tool, base, path, &aside);
+	if (code != 0)
+		return code;
+	if (dest_stage(dest, &err) < 0)
+		return tool_error(tool, path, &err);
+	if (bundle_apply(diff.spool, aside.fd, dest->fd, &limits, &manifest, &err) < 0)
+		return tool_error(tool, err.code == ERR_DATA ? name : path, &err);
+	return 0;
+}
+
+static int run(struct tool *tool)
+{
+	char **args = tool->args.items;
+	size_t count = tool->args.count;
+	autoinput struct input base = { 0 };
+	autodest struct dest dest = { .parent = -1, .fd = -1 };
+	const char *path;
+	struct err err = { 0 };
+	int code;
+
+	if (options.list ? count != 1 : count < 2) {
 		err_set(&err, ERR_USAGE,
-			options.list ? "--list takes a BUNDLE" : "a BUNDLE and a DEST are needed");
+			options.list ? "--list takes a BUNDLE" : "a BASE and a DEST are needed");
 		return tool_error(tool, NULL, &err);
 	}
-	name = tool->args.items[0];
-	path = options.list ? NULL : tool->args.items[1];
+	path = options.list ? NULL : args[count - 1];
 	if (path && dest_open(&dest, path, &err) < 0)
 		return tool_error(tool, path, &err);
-	if (read_bundle(tool, name, spool, &err) < 0 ||
-	    bundle_read_manifest(spool, &manifest, &err) < 0 || check_owner(&manifest, &err) < 0)
-		return tool_error(tool, name, &err);
+	code = load(tool, args[0], &base);
+	if (code != 0)
+		return code;
 	if (options.list)
-		return list_files(tool, &manifest);
-	return unpack(tool, name, path, spool, strcmp(manifest.unit_id, "fts") == 0, &dest);
+		return listing_print(tool, &base.manifest);
+	code = count == 2 ? unpack(tool, &base, path, &dest)
+			  : apply(tool, &base, args[1], path, &dest);
+	if (code != 0)
+		return code;
+	return dest_commit(&dest, &err) < 0 ? tool_error(tool, path, &err) : 0;
 }
 
 /* A bundle in a file needs no settings: they may not be there where it is looked at. */

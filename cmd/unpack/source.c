@@ -2,12 +2,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "store/store.h"
 
-int source_descriptor(int fd, struct spool *into, struct err *err)
+static int read_descriptor(int fd, struct spool *into, struct err *err)
 {
 	char block[65536];
 	ssize_t n;
@@ -23,7 +24,7 @@ int source_descriptor(int fd, struct spool *into, struct err *err)
 	return 0;
 }
 
-int source_file(const char *path, struct spool *into, struct err *err)
+static int read_file(const char *path, struct spool *into, struct err *err)
 {
 	autofd int fd = open(path, O_RDONLY | O_CLOEXEC);
 	struct stat st;
@@ -33,11 +34,11 @@ int source_file(const char *path, struct spool *into, struct err *err)
 	/* A device may never end. */
 	if (!S_ISREG(st.st_mode) && !S_ISFIFO(st.st_mode))
 		return err_set(err, ERR_NOINPUT, "not a file");
-	return source_descriptor(fd, into, err);
+	return read_descriptor(fd, into, err);
 }
 
-int source_object(const struct settings *settings, const char *key, struct spool *into,
-		  struct err *err)
+static int read_object(const struct settings *settings, const char *key, struct spool *into,
+		       struct err *err)
 {
 	struct store_options store_options = { .spool_dir = settings->spool_dir };
 	autostore struct store *store = NULL;
@@ -50,4 +51,13 @@ int source_object(const struct settings *settings, const char *key, struct spool
 	found = store_get(store, key, into, err);
 	return found == 0 ? err_set(err, ERR_NOINPUT, "no such object in %s", store_name(store))
 			  : (found < 0 ? -1 : 0);
+}
+
+int source_read(const struct settings *settings, const char *name, struct spool *into,
+		struct err *err)
+{
+	if (settings)
+		return read_object(settings, name, into, err);
+	return strcmp(name, "-") == 0 ? read_descriptor(STDIN_FILENO, into, err)
+				      : read_file(name, into, err);
 }

@@ -164,8 +164,58 @@ static int check_duplicates(const struct bundle_file_vec *files, struct err *err
 	return 0;
 }
 
-static int check_files(const struct bundle_file_vec *files, uint64_t *total_r, struct err *err)
+static int check_ranges(const struct bundle_file *file, struct err *err)
 {
+	uint64_t end = 0;
+
+	if (file->ranges.count > BUNDLE_RANGES_MAX)
+		return err_set(err, ERR_DATA, "manifest: %s has %zu ranges, at most %d can be",
+			       quote_str(file->name).s, file->ranges.count, BUNDLE_RANGES_MAX);
+	for (size_t i = 0; i < file->ranges.count; i++) {
+		const struct bundle_range *range = &file->ranges.items[i];
+
+		if (range->len == 0 || range->offset < end || range->offset > file->size_bytes ||
+		    range->len > file->size_bytes - range->offset)
+			return err_set(
+				err, ERR_DATA,
+				"manifest: range %zu of %s is empty, out of order, or beyond "
+				"the file",
+				i, quote_str(file->name).s);
+		end = range->offset + range->len;
+	}
+	return 0;
+}
+
+/* What a diff takes from its base; a base takes nothing from anywhere. */
+static int check_origin(const struct bundle_file *file, enum bundle_type type, struct err *err)
+{
+	if (file->from && type != BUNDLE_DIFF)
+		return err_set(err, ERR_DATA, "manifest: %s has a \"from\", but this is no diff",
+			       quote_str(file->name).s);
+	if (file->from && !bundle_name_allowed(file->from, BUNDLE_DEPTH_MAX))
+		return err_set(err, ERR_DATA, "manifest: \"from\" %s of %s is not allowed",
+			       quote_str(file->from).s, quote_str(file->name).s);
+	if (!file->from && file->ranges.count > 0)
+		return err_set(err, ERR_DATA, "manifest: %s has ranges, but no \"from\"",
+			       quote_str(file->name).s);
+	return check_ranges(file, err);
+}
+
+static int check_file(const struct bundle_file *file, enum bundle_type type, struct err *err)
+{
+	if (!bundle_name_allowed(file->name, BUNDLE_DEPTH_MAX))
+		return err_set(err, ERR_DATA, "manifest: file name %s is not allowed",
+			       quote_str(file->name).s);
+	if (file->mode > 0777)
+		return err_set(err, ERR_DATA, "manifest: mode %o of %s is not allowed", file->mode,
+			       quote_str(file->name).s);
+	return check_origin(file, type, err);
+}
+
+static int check_files(const struct bundle_manifest *manifest, uint64_t *total_r, struct err *err)
+{
+	const struct bundle_file_vec *files = &manifest->files;
+
 	*total_r = 0;
 	if (files->count > BUNDLE_FILES_MAX)
 		return err_set(err, ERR_DATA, "manifest: %zu files, at most %d can be",
@@ -173,16 +223,12 @@ static int check_files(const struct bundle_file_vec *files, uint64_t *total_r, s
 	for (size_t i = 0; i < files->count; i++) {
 		const struct bundle_file *file = &files->items[i];
 
-		if (!bundle_name_allowed(file->name, BUNDLE_DEPTH_MAX))
-			return err_set(err, ERR_DATA, "manifest: file name %s is not allowed",
-				       quote_str(file->name).s);
-		if (file->mode > 0777)
-			return err_set(err, ERR_DATA, "manifest: mode %o of %s is not allowed",
-				       file->mode, quote_str(file->name).s);
 		if (file->size_bytes > (uint64_t)INT64_MAX - *total_r)
 			return err_set(err, ERR_DATA, "manifest: size of %s is too large",
 				       quote_str(file->name).s);
 		*total_r += file->size_bytes;
+		if (check_file(file, manifest->type, err) < 0)
+			return -1;
 	}
 	return check_duplicates(files, err);
 }
@@ -194,12 +240,15 @@ int bundle_check_manifest(const struct bundle_manifest *manifest, uint64_t *tota
 	    check_text("host", manifest->host, true, err) < 0 || check_unit(manifest, err) < 0 ||
 	    check_base(manifest, err) < 0 || check_lists(manifest, err) < 0)
 		return -1;
-	return check_files(&manifest->files, total_r, err);
+	return check_files(manifest, total_r, err);
 }
 
 void bundle_check_free_files(struct bundle_file_vec *files)
 {
-	for (size_t i = 0; i < files->count; i++)
+	for (size_t i = 0; i < files->count; i++) {
 		free(files->items[i].name);
+		free(files->items[i].from);
+		vec_free(&files->items[i].ranges);
+	}
 	vec_free(files);
 }

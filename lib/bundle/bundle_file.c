@@ -10,6 +10,32 @@
 #include "base/mem.h"
 #include "base/quote.h"
 
+bool bundle_file_is_packed(const struct bundle_file *file)
+{
+	return !file->from || file->ranges.count > 0;
+}
+
+/* A checked manifest's ranges are apart and within the file: no sum is too large. */
+uint64_t bundle_file_packed_bytes(const struct bundle_file *file)
+{
+	uint64_t bytes = 0;
+
+	if (!file->from)
+		return file->size_bytes;
+	for (size_t i = 0; i < file->ranges.count; i++)
+		bytes += file->ranges.items[i].len;
+	return bytes;
+}
+
+uint64_t bundle_file_packed_sum(const struct bundle_file_vec *files)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < files->count; i++)
+		sum += bundle_file_packed_bytes(&files->items[i]);
+	return sum;
+}
+
 int bundle_file_create(int dirfd, const char *name, struct err *err)
 {
 	const char *slash = strrchr(name, '/');

@@ -1,7 +1,11 @@
-/* One file that comes out of a bundle. Inside lib/bundle only. */
+/* One file of a bundle. Inside lib/bundle only. */
 #pragma once
 
 #include "bundle/bundle.h"
+
+/* Whether it has an entry in the archive, and of how many bytes all of them are. */
+bool bundle_file_is_packed(const struct bundle_file *file);
+uint64_t bundle_file_packed_sum(const struct bundle_file_vec *files);
 
 /* Make the file below dirfd, and the directories that its name has. Nothing that
  * is there is opened, and no link is followed. The handle, or -1. */

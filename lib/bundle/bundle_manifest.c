@@ -48,6 +48,17 @@ static void put_list(struct buf *out, const char *name, const struct str_vec *li
 	buf_putc(out, ']');
 }
 
+static void put_origin(struct buf *out, const struct bundle_file *file)
+{
+	buf_puts(out, ",\"from\":");
+	put_string(out, file->from);
+	for (size_t i = 0; i < file->ranges.count; i++)
+		buf_printf(out, "%s[%" PRIu64 ",%" PRIu64 "]", i > 0 ? "," : ",\"ranges\":[",
+			   file->ranges.items[i].offset, file->ranges.items[i].len);
+	if (file->ranges.count > 0)
+		buf_putc(out, ']');
+}
+
 static void put_file(struct buf *out, const struct bundle_file *file)
 {
 	buf_puts(out, "{\"name\":");
@@ -55,7 +66,10 @@ static void put_file(struct buf *out, const struct bundle_file *file)
 	buf_printf(out, ",\"size\":%" PRIu64 ",\"mtime\":%" PRId64 ",\"mode\":%u,\"digest\":\"",
 		   file->size_bytes, file->mtime_ns, file->mode);
 	buf_hex(out, file->digest, sizeof file->digest);
-	buf_puts(out, "\"}");
+	buf_putc(out, '"');
+	if (file->from)
+		put_origin(out, file);
+	buf_putc(out, '}');
 }
 
 void bundle_manifest_write(const struct bundle_manifest *manifest, struct buf *out)
@@ -81,14 +95,20 @@ void bundle_manifest_write(const struct bundle_manifest *manifest, struct buf *o
 
 /* ---- from text ---- */
 
-static int read_text(const struct json *root, const char *name, char **text_r, struct err *err)
+/* 1, 0 absent, -1. */
+static int read_optional(const struct json *root, const char *name, char **text_r, struct err *err)
 {
 	const char *text;
+	int found = json_get_str(root, name, &text, err);
 
-	if (json_need(json_get_str(root, name, &text, err), name, err) < 0)
-		return -1;
-	*text_r = xstrdup(text);
-	return 0;
+	if (found > 0)
+		*text_r = xstrdup(text);
+	return found;
+}
+
+static int read_text(const struct json *root, const char *name, char **text_r, struct err *err)
+{
+	return json_need(read_optional(root, name, text_r, err), name, err);
 }
 
 static int read_version(const struct json *root, struct err *err)
@@ -112,12 +132,10 @@ static int read_type(const struct json *root, enum bundle_type *type_r, struct e
 
 	if (json_need(json_get_str(root, "type", &type, err), "type", err) < 0)
 		return -1;
-	if (strcmp(type, "diff") == 0)
-		return err_set(err, ERR_DATA, "a diff, which this version does not read");
-	if (strcmp(type, "base") != 0)
+	*type_r = strcmp(type, "diff") == 0 ? BUNDLE_DIFF : BUNDLE_BASE;
+	if (*type_r == BUNDLE_BASE && strcmp(type, "base") != 0)
 		return err_set(err, ERR_DATA, "member \"type\": %s is neither base nor diff",
 			       quote_str(type).s);
-	*type_r = BUNDLE_BASE;
 	return 0;
 }
 
@@ -175,6 +193,30 @@ static int read_mode(const struct json *item, unsigned *mode_r, struct err *err)
 	return 0;
 }
 
+static int read_ranges(const struct json *item, struct bundle_range_vec *ranges, struct err *err)
+{
+	const struct json *array;
+	int found = json_get_array(item, "ranges", &array, err);
+
+	if (found <= 0)
+		return found;
+	if (json_count(array) > BUNDLE_RANGES_MAX)
+		return err_set(err, ERR_DATA, "member \"ranges\": %zu of them, at most %d can be",
+			       json_count(array), BUNDLE_RANGES_MAX);
+	for (size_t i = 0; i < json_count(array); i++) {
+		const struct json *pair = json_at(array, i);
+		struct bundle_range range;
+
+		if (json_count(pair) != 2 || !json_item_uint(json_at(pair, 0), &range.offset) ||
+		    !json_item_uint(json_at(pair, 1), &range.len))
+			return err_set(err, ERR_DATA,
+				       "member \"ranges\": item %zu is not an offset and a length",
+				       i);
+		vec_push(ranges, range);
+	}
+	return 0;
+}
+
 /* The name goes to the vector's care at once, so that nothing leaks on errors. */
 static int read_file(const struct json *item, struct bundle_file_vec *files, struct err *err)
 {
@@ -187,7 +229,9 @@ static int read_file(const struct json *item, struct bundle_file_vec *files, str
 	at = &files->items[files->count - 1];
 	if (json_need(json_get_uint(item, "size", &at->size_bytes, err), "size", err) < 0 ||
 	    json_need(json_get_int(item, "mtime", &at->mtime_ns, err), "mtime", err) < 0 ||
-	    read_mode(item, &at->mode, err) < 0 || read_digest(item, at->digest, err) < 0)
+	    read_mode(item, &at->mode, err) < 0 || read_digest(item, at->digest, err) < 0 ||
+	    read_optional(item, "from", &at->from, err) < 0 ||
+	    read_ranges(item, &at->ranges, err) < 0)
 		return err_prefix(err, "file %s", quote_str(at->name).s);
 	return 0;
 }
@@ -210,9 +254,6 @@ static int read_files(const struct json *root, struct bundle_file_vec *files, st
 static int read_members(const struct json *root, struct bundle_manifest *manifest_r,
 			struct err *err)
 {
-	const char *base;
-	int found;
-
 	if (read_version(root, err) < 0 || read_type(root, &manifest_r->type, err) < 0 ||
 	    read_text(root, "username", &manifest_r->username, err) < 0 ||
 	    read_text(root, "unit", &manifest_r->unit, err) < 0 ||
@@ -220,13 +261,11 @@ static int read_members(const struct json *root, struct bundle_manifest *manifes
 	    read_text(root, "host", &manifest_r->host, err) < 0 ||
 	    json_need(json_get_int(root, "created", &manifest_r->created_ns, err), "created", err) <
 		    0 ||
+	    read_optional(root, "base", &manifest_r->base, err) < 0 ||
 	    read_list(root, "includes", &manifest_r->includes, err) < 0 ||
 	    read_list(root, "gone", &manifest_r->gone, err) < 0)
 		return -1;
-	found = json_get_str(root, "base", &base, err);
-	if (found > 0)
-		manifest_r->base = xstrdup(base);
-	return found < 0 ? -1 : read_files(root, &manifest_r->files, err);
+	return read_files(root, &manifest_r->files, err);
 }
 
 static int read_checked(const char *text, size_t len, struct bundle_manifest *manifest_r,

@@ -5,14 +5,14 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/quote.h"
 #include "bundle/bundle_check.h"
+#include "bundle/bundle_file.h"
+#include "bundle/bundle_source.h"
 
-#define BLOCK ((size_t)128 * 1024)
 #define ZSTD_LEVEL 3
 
 /* What goes on while one bundle is written. */
@@ -22,7 +22,7 @@ struct pack {
 	struct spool *out;
 	struct err out_err; /* why the write callback failed */
 	bool abandoned;     /* what libarchive still has to say is dropped */
-	char *block;        /* for sources that are streamed; NULL until one is */
+	char *piece;        /* for sources that are streamed; NULL until one is */
 };
 
 static void pack_end(struct pack *pack)
@@ -32,14 +32,14 @@ static void pack_end(struct pack *pack)
 		archive_entry_free(pack->entry);
 	if (pack->archive)
 		archive_write_free(pack->archive);
-	free(pack->block);
+	free(pack->piece);
 }
 
-static char *pack_block(struct pack *pack)
+static char *pack_piece(struct pack *pack)
 {
-	if (!pack->block)
-		pack->block = xmalloc(BLOCK);
-	return pack->block;
+	if (!pack->piece)
+		pack->piece = xmalloc(BUNDLE_SOURCE_PIECE);
+	return pack->piece;
 }
 
 static la_ssize_t to_spool(struct archive *archive, void *ctx, const void *data, size_t len)
@@ -132,7 +132,8 @@ static int pack_begin(struct pack *pack, const struct bundle_compression *compre
 		    ARCHIVE_OK)
 		return archive_failed(pack, err);
 	/* Whole blocks pass without a copy; the last one is not padded. */
-	if (archive_write_set_bytes_per_block(pack->archive, (int)BLOCK) != ARCHIVE_OK ||
+	if (archive_write_set_bytes_per_block(pack->archive, (int)BUNDLE_SOURCE_PIECE) !=
+		    ARCHIVE_OK ||
 	    archive_write_set_bytes_in_last_block(pack->archive, 1) != ARCHIVE_OK)
 		return archive_failed(pack, err);
 	if (add_filter(pack, compression, err) < 0)
@@ -167,52 +168,19 @@ static int pack_data(struct pack *pack, const void *data, size_t len, struct err
 	return 0;
 }
 
-static int changed(const struct bundle_source *source, const char *how, struct err *err)
+static int to_archive(void *ctx, const void *data, size_t len, struct err *err)
 {
-	err_set(err, ERR_BUSY, "%s %s while it was packed", quote_str(source->name).s, how);
-	return err_again(err);
+	return pack_data(ctx, data, len, err);
 }
 
-/* Just `len` bytes of the source from `offset`. */
-static int read_exact(const struct bundle_source *source, uint64_t offset, char *out, size_t len,
-		      struct err *err)
+/* What was read is what was seen before: when a whole file was hashed, or when the
+ * caller found which of its ranges to pack. */
+static int check_seen(const struct bundle_source *source,
+		      const unsigned char expected[HASH_CONTENT_SIZE],
+		      const unsigned char digest[HASH_CONTENT_SIZE], struct err *err)
 {
-	while (len > 0) {
-		ssize_t n = pread(source->fd, out, len, (off_t)offset);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return err_sys(err, errno, "read %s", quote_str(source->name).s);
-		if (n == 0)
-			return changed(source, "became shorter", err);
-		out += n;
-		len -= (size_t)n;
-		offset += (uint64_t)n;
-	}
-	return 0;
-}
-
-/* Run through the source: into the archive too when `write` is set. */
-static int stream_source(struct pack *pack, const struct bundle_source *source, bool write,
-			 unsigned char digest_r[HASH_CONTENT_SIZE], struct err *err)
-{
-	autohash struct hash_content_stream *hash = hash_content_new();
-	char *block = pack_block(pack);
-	uint64_t offset = 0;
-
-	while (offset < source->size_bytes) {
-		uint64_t left = source->size_bytes - offset;
-		size_t len = left < BLOCK ? (size_t)left : BLOCK;
-
-		if (read_exact(source, offset, block, len, err) < 0)
-			return -1;
-		hash_content_add(hash, block, len);
-		if (write && pack_data(pack, block, len, err) < 0)
-			return -1;
-		offset += len;
-	}
-	hash_content_get(hash, digest_r);
+	if (memcmp(digest, expected, HASH_CONTENT_SIZE) != 0)
+		return bundle_source_changed(source, "changed", err);
 	return 0;
 }
 
@@ -220,7 +188,8 @@ static int hash_sources(struct pack *pack, const struct bundle_source *sources, 
 			struct bundle_file *files, struct err *err)
 {
 	for (size_t i = 0; i < count; i++)
-		if (stream_source(pack, &sources[i], false, files[i].digest, err) < 0)
+		if (!sources[i].from && bundle_source_stream(&sources[i], pack_piece(pack), NULL,
+							     NULL, files[i].digest, err) < 0)
 			return -1;
 	return 0;
 }
@@ -230,24 +199,27 @@ static int write_streamed(struct pack *pack, const struct bundle_source *source,
 {
 	unsigned char digest[HASH_CONTENT_SIZE];
 
-	if (stream_source(pack, source, true, digest, err) < 0)
+	if (bundle_source_stream(source, pack_piece(pack), to_archive, pack, digest, err) < 0)
 		return -1;
-	if (memcmp(digest, file->digest, sizeof digest) != 0)
-		return changed(source, "changed", err);
-	return 0;
+	return check_seen(source, source->from ? source->ranges_digest : file->digest, digest, err);
 }
 
-/* All sources one after the other into `content`. */
+/* What is to be packed of all sources, one after the other, into `content`. */
 static int read_sources(const struct bundle_source *sources, size_t count, char *content,
 			struct bundle_file *files, struct err *err)
 {
 	for (size_t i = 0; i < count; i++) {
-		size_t len = (size_t)sources[i].size_bytes;
+		unsigned char digest[HASH_CONTENT_SIZE];
 
-		if (read_exact(&sources[i], 0, content, len, err) < 0)
+		if (!bundle_file_is_packed(&files[i]))
+			continue;
+		if (bundle_source_read(&sources[i], content, digest, err) < 0)
 			return -1;
-		hash_content(content, len, files[i].digest);
-		content += len;
+		if (!sources[i].from)
+			memcpy(files[i].digest, digest, sizeof digest);
+		else if (check_seen(&sources[i], sources[i].ranges_digest, digest, err) < 0)
+			return -1;
+		content += bundle_file_packed_bytes(&files[i]);
 	}
 	return 0;
 }
@@ -272,36 +244,53 @@ static int write_files(struct pack *pack, const struct bundle_manifest *manifest
 {
 	for (size_t i = 0; i < manifest->files.count; i++) {
 		const struct bundle_file *file = &manifest->files.items[i];
+		uint64_t len = bundle_file_packed_bytes(file);
 
-		if (pack_header(pack, file->name, file->size_bytes, file->mtime_ns, file->mode,
-				err) < 0)
+		if (!bundle_file_is_packed(file))
+			continue;
+		if (pack_header(pack, file->name, len, file->mtime_ns, file->mode, err) < 0)
 			return -1;
 		if (!content && write_streamed(pack, &sources[i], file, err) < 0)
 			return -1;
-		if (content && pack_data(pack, content, (size_t)file->size_bytes, err) < 0)
+		if (content && pack_data(pack, content, (size_t)len, err) < 0)
 			return -1;
 		if (content)
-			content += file->size_bytes;
+			content += len;
 	}
 	return 0;
 }
 
-static int list_files(struct bundle_manifest *manifest, const struct bundle_source *sources,
-		      size_t count, uint64_t *total_r, struct err *err)
+static struct bundle_file file_of(const struct bundle_source *source)
 {
-	*total_r = 0;
-	bundle_check_free_files(&manifest->files);
-	for (size_t i = 0; i < count; i++) {
-		struct bundle_file file = {
-			.name = xstrdup(sources[i].name),
-			.size_bytes = sources[i].size_bytes,
-			.mtime_ns = sources[i].mtime_ns,
-			.mode = sources[i].mode & 0777,
-		};
+	struct bundle_file file = {
+		.name = xstrdup(source->name),
+		.size_bytes = source->size_bytes,
+		.mtime_ns = source->mtime_ns,
+		.mode = source->mode & 0777,
+	};
 
-		vec_push(&manifest->files, file);
-	}
-	return bundle_check_manifest(manifest, total_r, err);
+	if (!source->from)
+		return file;
+	file.from = xstrdup(source->from);
+	memcpy(file.digest, source->digest, sizeof file.digest);
+	for (size_t i = 0; i < source->range_count; i++)
+		vec_push(&file.ranges, source->ranges[i]);
+	return file;
+}
+
+/* Fill in the files, check all, and sum up what will be in the archive. */
+static int list_files(struct bundle_manifest *manifest, const struct bundle_source *sources,
+		      size_t count, uint64_t *packed_r, struct err *err)
+{
+	uint64_t total;
+
+	bundle_check_free_files(&manifest->files);
+	for (size_t i = 0; i < count; i++)
+		vec_push(&manifest->files, file_of(&sources[i]));
+	if (bundle_check_manifest(manifest, &total, err) < 0)
+		return -1;
+	*packed_r = bundle_file_packed_sum(&manifest->files);
+	return 0;
 }
 
 int bundle_pack(struct bundle_manifest *manifest, const struct bundle_source *sources,
@@ -310,13 +299,13 @@ int bundle_pack(struct bundle_manifest *manifest, const struct bundle_source *so
 {
 	CLEANUP(pack_end) struct pack pack = { .out = out };
 	autofree char *content = NULL;
-	uint64_t total;
+	uint64_t packed;
 	int result;
 
-	if (list_files(manifest, sources, source_count, &total, err) < 0)
+	if (list_files(manifest, sources, source_count, &packed, err) < 0)
 		return -1;
-	if (total <= BUNDLE_READ_ONCE) {
-		content = xmalloc(total > 0 ? (size_t)total : 1);
+	if (packed <= BUNDLE_READ_ONCE) {
+		content = xmalloc(packed > 0 ? (size_t)packed : 1);
 		result = read_sources(sources, source_count, content, manifest->files.items, err);
 	} else {
 		result = hash_sources(&pack, sources, source_count, manifest->files.items, err);

@@ -150,6 +150,14 @@ const char *json_item_str(const struct json *item)
 	return json_string_value(in(item));
 }
 
+bool json_item_uint(const struct json *item, uint64_t *value_r)
+{
+	if (!json_is_integer(in(item)) || json_integer_value(in(item)) < 0)
+		return false;
+	*value_r = (uint64_t)json_integer_value(in(item));
+	return true;
+}
+
 struct json *json_new_object(void)
 {
 	return out(json_object());

@@ -48,6 +48,8 @@ size_t json_count(const struct json *array);
 const struct json *json_at(const struct json *array, size_t index);
 /* The text of an array's item; NULL when it is no string. */
 const char *json_item_str(const struct json *item);
+/* Whether an array's item is a whole number from 0 up. */
+bool json_item_uint(const struct json *item, uint64_t *value_r);
 
 /* Building. A container takes its children over. */
 struct json *json_new_object(void);

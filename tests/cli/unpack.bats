@@ -54,6 +54,40 @@ same_as_cache() {
 		"$(stat -c '%a %y' cache/user@example.com/subscriptions)" ]
 }
 
+# A tree like the user's with changes, packed whole for its digests, becomes a diff on
+# `bundle` by hand: the log grew by what is in $tail, "new" is new, subscriptions is as
+# it was. `changed` is the tree.
+make_diff() {
+	local tail='and more' size=18
+	mkdir -p changed cache/other@example.com in
+	cp -p cache/user@example.com/{dovecot.list.index.log,subscriptions} changed/
+	printf %s "$tail" >>changed/dovecot.list.index.log
+	echo new >changed/new
+	chmod 600 changed/new
+	touch -d @1700000000.5 changed/* # a number that jq does not round
+	cp -p changed/* cache/other@example.com/
+	"$bin/metacache-flush" -q -c conf -u other@example.com >/dev/null
+	tar -C in -xf "$(find store/other@example.com -name 'bundle.*')"
+	jq --arg base "${key##*/}" --argjson at "$size" --argjson len "${#tail}" '
+		.type = "diff" | .base = $base | .username = "user@example.com" |
+		.files |= map(
+			if .name == "dovecot.list.index.log" then
+				.from = .name | .ranges = [[$at, $len]]
+			elif .name == "subscriptions" then .from = .name
+			else . end)' in/.manifest.json >manifest
+	mv manifest in/.manifest.json
+	printf %s "$tail" >in/dovecot.list.index.log
+	pack_diff diff
+}
+
+# pack_diff NAME [FILE...]: what is in `in`, in the manifest's order.
+pack_diff() {
+	local name=$1
+	shift
+	[ $# -gt 0 ] || set -- dovecot.list.index.log new
+	tar -C in -b 1 -cf "$name" --format=ustar .manifest.json "$@"
+}
+
 bats_require_minimum_version 1.5.0
 
 @test "unpack: into a new folder" {
@@ -97,9 +131,9 @@ bats_require_minimum_version 1.5.0
 @test "list: text" {
 	unpack -l -f tab bundle >got
 	cat >want <<-END
-		name	size	mtime	mode	digest
-		dovecot.list.index.log	18	1700000000	0600	93c50ec76f7573bd81f85ef82b6d26bd
-		subscriptions	6	1700000000	0640	ef4cca10229306738158ce7f2e4fecd1
+		name	size	mtime	mode	digest	packed	from
+		dovecot.list.index.log	18	1700000000	0600	93c50ec76f7573bd81f85ef82b6d26bd	18	
+		subscriptions	6	1700000000	0640	ef4cca10229306738158ce7f2e4fecd1	6	
 	END
 	diff want got
 }
@@ -107,12 +141,102 @@ bats_require_minimum_version 1.5.0
 @test "list: JSON, with numbers as numbers" {
 	unpack -l -f json bundle | jq -cS '.files | sort_by(.name)[]' >got
 	cat >want <<-END
-		{"digest":"93c50ec76f7573bd81f85ef82b6d26bd","mode":"0600","mtime":1700000000,"name":"dovecot.list.index.log","size":18}
-		{"digest":"ef4cca10229306738158ce7f2e4fecd1","mode":"0640","mtime":1700000000,"name":"subscriptions","size":6}
+		{"digest":"93c50ec76f7573bd81f85ef82b6d26bd","from":null,"mode":"0600","mtime":1700000000,"name":"dovecot.list.index.log","packed":18,"size":18}
+		{"digest":"ef4cca10229306738158ce7f2e4fecd1","from":null,"mode":"0640","mtime":1700000000,"name":"subscriptions","packed":6,"size":6}
 	END
 	diff want got
 	unpack --list -f jsonl --field name bundle | jq -r .name >names
 	diff names <(printf 'dovecot.list.index.log\nsubscriptions\n')
+}
+
+@test "a base and a diff" {
+	make_diff
+	unpack bundle diff dest
+	diff -r changed dest
+	[ "$(stat -c '%a %y' dest/*)" = "$(stat -c '%a %y' changed/*)" ]
+	no_rest
+	mkdir -m 751 kept
+	unpack -u user@example.com --unit '' "store/$key" diff kept
+	diff -r changed kept
+	[ "$(stat -c %a kept)" = 751 ]
+	unpack bundle - from-stdin <diff
+	diff -r changed from-stdin
+	no_rest
+}
+
+@test "a base and a diff from the store" {
+	make_diff
+	cp diff "store/$key-00112233445566778899aabbccddeeff"
+	unpack -c conf --store "$key" "$key-00112233445566778899aabbccddeeff" dest
+	diff -r changed dest
+}
+
+@test "list: a diff says where its files come from" {
+	make_diff
+	unpack -l -f jsonl --field name --field size --field packed --field from diff |
+		jq -cS 'select(.name)' >got
+	cat >want <<-END
+		{"from":"dovecot.list.index.log","name":"dovecot.list.index.log","packed":8,"size":26}
+		{"from":null,"name":"new","packed":4,"size":4}
+		{"from":"subscriptions","name":"subscriptions","packed":0,"size":6}
+	END
+	diff want got
+}
+
+@test "65: a diff alone, on a diff, a base for a diff" {
+	make_diff
+	refused 65 'diff: a diff, which is nothing without its base' diff dest
+	refused 65 'diff: a diff, which is nothing without its base' diff diff dest
+	refused 65 'bundle: a base, where a diff is expected' bundle bundle dest
+}
+
+@test "65: a diff on another base, of another user or unit" {
+	make_diff
+	local other=bundle.6553f100.1e240.00112233445566778899aabbccddeeff
+	cp bundle "$other"
+	refused 65 "diff: builds on ${key##*/}" "$other" diff dest
+	other=$(find store/other@example.com -name 'bundle.*')
+	refused 65 'diff: is of user "user@example.com", unit ""; the base is of another' "$other" diff dest
+	refused 65 'is of user' -u other@example.com "$other" diff dest
+	refused 65 'is of unit' --unit x bundle diff dest
+	# A base of the right name and owner with other content.
+	mkdir wrong
+	tar -C wrong -xf "$other"
+	jq '.username = "user@example.com"' wrong/.manifest.json >manifest
+	mv manifest wrong/.manifest.json
+	tar -C wrong -b 1 -cf base --format=ustar .manifest.json dovecot.list.index.log new subscriptions
+	jq '.files[0].ranges = [[0, 8]] | .files[0].size = 18' in/.manifest.json >manifest
+	mv manifest in/.manifest.json
+	pack_diff diff
+	refused 65 'diff: "dovecot.list.index.log" has a wrong digest' base diff dest
+}
+
+@test "65: a hostile diff" {
+	make_diff
+	pack_diff evil dovecot.list.index.log new subscriptions
+	refused 65 '"subscriptions" is there, the manifest says that it is not' bundle evil dest
+	pack_diff evil dovecot.list.index.log
+	refused 65 '"new" is missing' bundle evil dest
+	jq '.files[0].from = "../bundle"' in/.manifest.json >manifest
+	cp in/.manifest.json good
+	cp manifest in/.manifest.json
+	pack_diff evil
+	refused 65 '"from" "../bundle" of "dovecot.list.index.log" is not allowed' bundle evil dest
+	jq '.files[0].from = "nowhere"' good >in/.manifest.json
+	pack_diff evil
+	refused 65 'the base has no "nowhere"' bundle evil dest
+	jq '.files[0].ranges = [[0, 99]]' good >in/.manifest.json
+	pack_diff evil
+	refused 65 'range 0 of "dovecot.list.index.log" is empty, out of order, or beyond the file' \
+		bundle evil dest
+	jq '.files[0].size = 70000000000' good >in/.manifest.json
+	pack_diff evil
+	refused 65 'unpacks to more than the limit' bundle evil dest
+	[ ! -e escaped ]
+}
+
+@test "66: no such diff" {
+	refused 66 "nowhere: open: No such file" bundle nowhere dest
 }
 
 @test "a bundle opens with tar" {
@@ -123,10 +247,10 @@ bats_require_minimum_version 1.5.0
 }
 
 @test "64: no arguments, too many, a wrong option, an unknown field" {
-	refused 64 "a BUNDLE and a DEST are needed"
-	refused 64 "a BUNDLE and a DEST are needed" bundle
+	refused 64 "a BASE and a DEST are needed"
+	refused 64 "a BASE and a DEST are needed" bundle
 	refused 64 "--list takes a BUNDLE" -l bundle dest
-	refused 64 "" bundle dest more
+	refused 64 "" bundle diff dest more
 	refused 64 "" --no-such-option bundle dest
 	refused 64 "no-such-field" -l --field no-such-field bundle
 }

@@ -1,5 +1,5 @@
 /* Any bytes as a manifest, and as a bundle that is unpacked into a folder of its
- * own. Nothing may be made outside of it, nothing may be unpacked that the
+ * own, or applied over a base. Nothing may be made outside of it, nothing may be unpacked that the
  * manifest does not announce. */
 #include <fcntl.h>
 #include <stdbool.h>
@@ -52,7 +52,8 @@ static void check_unpacked(int dirfd, const struct bundle_manifest *manifest)
 	}
 }
 
-static void fuzz_unpack(const unsigned char *data, size_t len, int top)
+/* `basefd`: what a diff is applied over; -1: it is unpacked as a base. */
+static void fuzz_unpack(const unsigned char *data, size_t len, int top, int basefd)
 {
 	static const struct bundle_limits limits = { .total_bytes_max = TOTAL_MAX,
 						     .depth_max = NAME_DEPTH_MAX };
@@ -62,12 +63,16 @@ static void fuzz_unpack(const unsigned char *data, size_t len, int top)
 	autodir struct fsx_dir dir;
 	struct err err = { 0 };
 	size_t entries = 0;
-	int dest;
+	int dest, ret;
 
 	need(mkdirat(top, "dest", 0700) == 0);
 	dest = openat(top, "dest", O_RDONLY | O_DIRECTORY);
 	need(dest >= 0);
-	if (bundle_unpack(spool, dest, &limits, &manifest, &err) == 0)
+	if (basefd < 0)
+		ret = bundle_unpack(spool, dest, &limits, &manifest, &err);
+	else
+		ret = bundle_apply(spool, basefd, dest, &limits, &manifest, &err);
+	if (ret == 0)
 		check_unpacked(dest, &manifest);
 	else
 		need(err.code != ERR_NONE && err.msg[0] != '\0');
@@ -75,20 +80,35 @@ static void fuzz_unpack(const unsigned char *data, size_t len, int top)
 	fsx_dir_open(&dir, fsx_opendir(top, ""));
 	while (fsx_dir_next(&dir, &entry) > 0)
 		entries++;
-	need(entries == 1);
+	need(entries == 2);
 	need(fsx_remove_tree(top, "dest", NULL) == 0);
+}
+
+/* What the seeds' diff is made on. */
+static int make_base(int top)
+{
+	int dirfd, fd;
+
+	need(mkdirat(top, "base", 0700) == 0);
+	dirfd = openat(top, "base", O_RDONLY | O_DIRECTORY);
+	fd = openat(dirfd, "b", O_WRONLY | O_CREAT, 0600);
+	need(fd >= 0 && write(fd, "content b", 9) == 9);
+	close(fd);
+	return dirfd;
 }
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t len)
 {
-	static int top = -1;
+	static int top = -1, basefd;
 	char path[] = "/tmp/fuzz-bundle-XXXXXX";
 
 	if (top < 0) {
 		need(mkdtemp(path) != NULL);
 		top = open(path, O_RDONLY | O_DIRECTORY);
+		basefd = make_base(top);
 	}
 	fuzz_manifest(data, len);
-	fuzz_unpack(data, len, top);
+	fuzz_unpack(data, len, top, -1);
+	fuzz_unpack(data, len, top, basefd);
 	return 0;
 }

@@ -204,6 +204,7 @@ static void manifest_too_large(struct forge *forge, struct bundle_manifest *mani
 static void diff(struct forge *forge, struct bundle_manifest *manifest)
 {
 	manifest->type = BUNDLE_DIFF;
+	manifest->base = xstrdup("bundle.6553f100.1e240.00112233445566778899aabbccddeeff");
 	forge_good(forge, manifest);
 }
 
@@ -277,7 +278,7 @@ static const struct {
 	{ "manifest empty", manifest_is_empty, "manifest: " },
 	{ "manifest too large", manifest_too_large,
 	  "manifest of 16777217 bytes, at most 16777216 can be" },
-	{ "diff", diff, "a diff, which this version does not read" },
+	{ "diff", diff, "a diff, which is nothing without its base" },
 	{ "too deep", too_deep, "name \"sub/c\" is not allowed in this unit" },
 	{ "over the limit", over_the_limit, "unpacks to more than the limit of 68719476736 bytes" },
 	{ "long name", long_name, "nnn\"... is not in the manifest" },

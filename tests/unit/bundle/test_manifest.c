@@ -98,7 +98,7 @@ static const struct {
 	{ "version", "1.5", "version" },
 	{ "version", "-1", "version" },
 	{ "type", NULL, "type" },
-	{ "type", "\"diff\"", "a diff, which this version does not read" },
+	{ "type", "\"diff\"", "\"base\" is missing" },
 	{ "type", "\"other\"", "\"other\" is neither base nor diff" },
 	{ "type", "1", "type" },
 	{ "username", NULL, "username" },
@@ -166,6 +166,101 @@ static void test_members(void **state)
 		assert_null(manifest.username);
 		assert_int_equal(manifest.files.count, 0);
 	}
+}
+
+/* What follows the digest of a file of 100 bytes in a diff. */
+static const struct {
+	const char *members, *says;
+} origins[] = {
+	{ "", NULL },
+	{ ",\"from\":null,\"ranges\":null", NULL },
+	{ ",\"from\":\"b\"", NULL },
+	{ ",\"from\":\"a\",\"ranges\":[]", NULL },
+	{ ",\"from\":\"a\",\"ranges\":[[0,100]]", NULL },
+	{ ",\"from\":\"a\",\"ranges\":[[0,1],[1,1],[99,1]]", NULL },
+	{ ",\"from\":7", "member \"from\"" },
+	{ ",\"from\":\"\"", "\"from\" \"\" of \"a\" is not allowed" },
+	{ ",\"from\":\"../a\"", "\"from\" \"../a\" of \"a\" is not allowed" },
+	{ ",\"from\":\"a/../a\"", "is not allowed" },
+	{ ",\"from\":\"/a\"", "is not allowed" },
+	{ ",\"from\":\".state.blocks\"", "is not allowed" },
+	{ ",\"from\":\"a\\nb\"", "is not allowed" },
+	{ ",\"ranges\":[[0,1]]", "\"a\" has ranges, but no \"from\"" },
+	{ ",\"from\":\"a\",\"ranges\":{}", "member \"ranges\"" },
+	{ ",\"from\":\"a\",\"ranges\":[0,1]", "item 0 is not an offset and a length" },
+	{ ",\"from\":\"a\",\"ranges\":[[0,1],[2]]", "item 1 is not an offset and a length" },
+	{ ",\"from\":\"a\",\"ranges\":[[0,1,2]]", "item 0 is not an offset and a length" },
+	{ ",\"from\":\"a\",\"ranges\":[[\"0\",1]]", "item 0 is not an offset and a length" },
+	{ ",\"from\":\"a\",\"ranges\":[[0,1.0]]", "item 0 is not an offset and a length" },
+	{ ",\"from\":\"a\",\"ranges\":[[-1,1]]", "item 0 is not an offset and a length" },
+	{ ",\"from\":\"a\",\"ranges\":[[0,-1]]", "item 0 is not an offset and a length" },
+	{ ",\"from\":\"a\",\"ranges\":[[0,99999999999999999999]]", "manifest: " },
+	{ ",\"from\":\"a\",\"ranges\":[[0,0]]", "range 0 of \"a\" is empty, out of order, or" },
+	{ ",\"from\":\"a\",\"ranges\":[[0,2],[1,1]]", "range 1 of \"a\" is empty, out of" },
+	{ ",\"from\":\"a\",\"ranges\":[[5,1],[0,1]]", "range 1 of \"a\" is empty, out of" },
+	{ ",\"from\":\"a\",\"ranges\":[[0,101]]", "range 0 of \"a\" is empty, out of order" },
+	{ ",\"from\":\"a\",\"ranges\":[[101,1]]", "range 0 of \"a\" is empty, out of order" },
+	{ ",\"from\":\"a\",\"ranges\":[[1,9223372036854775807]]", "range 0 of \"a\"" },
+	{ ",\"from\":\"a\",\"ranges\":[[9223372036854775807,9223372036854775807]]",
+	  "range 0 of \"a\"" },
+};
+
+static void test_origins(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof origins / sizeof *origins; i++) {
+		automanifest struct bundle_manifest manifest = { 0 }, again = { 0 };
+		autobuf struct buf text = { 0 };
+		struct err err = { 0 };
+		int result;
+
+		buf_printf(&text,
+			   "{\"version\":1,\"type\":\"diff\",\"base\":\"" BASE
+			   "\",\"username\":\"u\",\"unit\":\"\",\"unit_id\":\"\",\"host\":\"h\","
+			   "\"created\":1,\"files\":[{\"name\":\"a\",\"size\":100,\"mtime\":1,"
+			   "\"mode\":384,\"digest\":\"" DIGEST "\"%s}]}",
+			   origins[i].members);
+		result = bundle_manifest_read(buf_str(&text), text.len, &manifest, &err);
+		if (result != (origins[i].says ? -1 : 0))
+			fail_msg("case %zu: %d %s\n%s", i, result, err.msg, buf_str(&text));
+		if (origins[i].says) {
+			assert_int_equal(err.code, ERR_DATA);
+			assert_message(&err, origins[i].says);
+			continue;
+		}
+		buf_truncate(&text, 0);
+		bundle_manifest_write(&manifest, &text);
+		assert_int_equal(bundle_manifest_read(buf_str(&text), text.len, &again, &err), 0);
+		assert_int_equal(again.files.items[0].ranges.count,
+				 manifest.files.items[0].ranges.count);
+	}
+}
+
+static void test_many_ranges(void **state)
+{
+	automanifest struct bundle_manifest manifest = manifest_of("", ""), back = { 0 };
+	autobuf struct buf text = { 0 };
+	struct bundle_file *file;
+	struct err err = { 0 };
+
+	(void)state;
+	add_file(&manifest, "a", "", 0);
+	manifest.type = BUNDLE_DIFF;
+	manifest.base = xstrdup(BASE);
+	file = &manifest.files.items[0];
+	file->from = xstrdup("a");
+	file->size_bytes = 1 << 20;
+	for (uint64_t i = 0; i < BUNDLE_RANGES_MAX; i++)
+		vec_push(&file->ranges, ((struct bundle_range){ 2 * i, 1 }));
+	bundle_manifest_write(&manifest, &text);
+	if (bundle_manifest_read(buf_str(&text), text.len, &back, &err) < 0)
+		fail_msg("%s", err.msg);
+	vec_push(&file->ranges, ((struct bundle_range){ 2 * BUNDLE_RANGES_MAX, 1 }));
+	buf_truncate(&text, 0);
+	bundle_manifest_free(&back);
+	bundle_manifest_write(&manifest, &text);
+	assert_int_equal(bundle_manifest_read(buf_str(&text), text.len, &back, &err), -1);
+	assert_message(&err, "65537 of them, at most 65536 can be");
 }
 
 static void test_twice(void **state)
@@ -274,6 +369,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_members),
+		cmocka_unit_test(test_origins),
+		cmocka_unit_test(test_many_ranges),
 		cmocka_unit_test(test_twice),
 		cmocka_unit_test(test_sizes_overflow),
 		cmocka_unit_test(test_many),

@@ -240,6 +240,21 @@ static void test_escape_is_json(void **state)
 	}
 }
 
+static void test_item_uint(void **state)
+{
+	autojson struct json *root = parse("[0,9223372036854775807,-1,1.0,\"1\",true,null,[1],{}]");
+	uint64_t value = 7;
+
+	(void)state;
+	assert_true(json_item_uint(json_at(root, 0), &value));
+	assert_int_equal(value, 0);
+	assert_true(json_item_uint(json_at(root, 1), &value));
+	assert_true(value == INT64_MAX);
+	for (size_t i = 2; i < json_count(root); i++)
+		assert_false(json_item_uint(json_at(root, i), &value));
+	assert_true(value == INT64_MAX);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -247,7 +262,7 @@ int main(void)
 		cmocka_unit_test(test_depth),           cmocka_unit_test(test_types),
 		cmocka_unit_test(test_wrong_types),     cmocka_unit_test(test_need),
 		cmocka_unit_test(test_build_and_print), cmocka_unit_test(test_escape),
-		cmocka_unit_test(test_escape_is_json),
+		cmocka_unit_test(test_escape_is_json),  cmocka_unit_test(test_item_uint),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,477 @@
+#include "index/index_changes.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fsx.h"
+#include "index/index_bytes.h"
+#include "index/index_header.h"
+#include "index/index_log.h"
+
+#define FIRST_FILE_SEQ 1
+#define OPEN_TRIES 5
+
+/* What is known on the way through the logs. */
+struct scan {
+	struct index_changes *changes;
+	bool is_list;
+	uint64_t from;          /* records before it only tell which extensions there are */
+	uint32_t first_new_uid; /* mails from it on were appended after the position; 0: none */
+	struct index_ext_vec exts;
+	const char *ext; /* of the last introduction; NULL: not known */
+};
+
+static void scan_free(struct scan *scan)
+{
+	index_header_free_exts(&scan->exts);
+}
+
+static void raise_class(struct index_changes *changes, enum index_class class, const char *reason)
+{
+	if (class <= changes->class)
+		return;
+	changes->class = class;
+	changes->reason = reason;
+}
+
+static void important(struct scan *scan, const char *reason)
+{
+	raise_class(scan->changes, INDEX_CHANGES_IMPORTANT, reason);
+}
+
+/* ---- one record ---- */
+
+static void see_append(struct scan *scan, const struct index_record *record)
+{
+	struct index_record_item item;
+	size_t at = 0;
+
+	if (scan->is_list)
+		important(scan, "a folder was added");
+	while (index_record_next(record, &at, &item)) {
+		scan->changes->appends++;
+		if (scan->first_new_uid == 0)
+			scan->first_new_uid = item.uid1;
+		if (item.add_flags & INDEX_FLAGS_VISIBLE)
+			important(scan, "a mail was added with flags");
+	}
+}
+
+static void see_expunge(struct scan *scan, const struct index_record *record)
+{
+	struct index_record_item item;
+	size_t at = 0;
+
+	while (index_record_next(record, &at, &item))
+		if (scan->first_new_uid == 0 || item.uid1 < scan->first_new_uid)
+			important(scan,
+				  scan->is_list ? "a folder was removed" : "a mail was expunged");
+}
+
+static void see_flags(struct scan *scan, const struct index_record *record)
+{
+	struct index_record_item item;
+	size_t at = 0;
+
+	while (index_record_next(record, &at, &item))
+		if ((item.add_flags | item.remove_flags) & INDEX_FLAGS_VISIBLE)
+			important(scan, "flags were changed");
+}
+
+static bool is_computed(const struct index_record_keyword *keyword)
+{
+	static const char *const names[] = { "$HasAttachment", "$HasNoAttachment" };
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (strlen(names[i]) == keyword->len &&
+		    strncasecmp(names[i], keyword->name, keyword->len) == 0)
+			return true;
+	return false;
+}
+
+static void see_header(struct scan *scan, const struct index_record *record)
+{
+	struct index_record_item item;
+	size_t at = 0;
+
+	while (index_record_next(record, &at, &item))
+		if (item.offset < INDEX_HEADER_AT_UID_VALIDITY + sizeof(uint32_t) &&
+		    item.offset + item.len > INDEX_HEADER_AT_UID_VALIDITY)
+			important(scan, "UIDVALIDITY was changed");
+}
+
+/* ---- extensions of the list index ---- */
+
+static void see_intro(struct scan *scan, const struct index_record *record)
+{
+	struct index_record_item item;
+	const struct index_ext *known;
+	size_t at = 0;
+
+	scan->ext = NULL;
+	while (index_record_next(record, &at, &item)) {
+		const char *name = (const char *)item.data;
+
+		if (item.intro.ext_id != INDEX_RECORD_EXT_NEW) {
+			scan->ext = item.intro.ext_id < scan->exts.count
+					    ? scan->exts.items[item.intro.ext_id].name
+					    : NULL;
+			continue;
+		}
+		if (scan->exts.count < INDEX_HEADER_EXTS_MAX &&
+		    !index_header_ext(&scan->exts, name, item.len))
+			vec_push(&scan->exts,
+				 (struct index_ext){ .name = xstrndup(name, item.len) });
+		known = index_header_ext(&scan->exts, name, item.len);
+		scan->ext = known ? known->name : NULL;
+	}
+}
+
+/* What STATUS and the storage drivers note in the list index can be had again from
+ * the folder's own index. */
+static void see_ext(struct scan *scan)
+{
+	static const char *const caches[] = { "msgs",  "hmodseq", "vsize",   "1saved", "modseq",
+					      "sdbox", "mdbox",   "maildir", "mbox" };
+
+	if (!scan->is_list)
+		return;
+	for (size_t i = 0; scan->ext && i < sizeof caches / sizeof *caches; i++)
+		if (strcmp(scan->ext, caches[i]) == 0)
+			return;
+	if (!scan->ext)
+		important(scan, "an extension that is not known was changed");
+	else if (strcmp(scan->ext, "list") == 0)
+		important(scan, "the list of folders was changed");
+	else if (strcmp(scan->ext, "subs") == 0)
+		important(scan, "subscriptions were changed");
+	else
+		important(scan, "another extension was changed");
+}
+
+static void see_record(struct scan *scan, const struct index_record *record)
+{
+	struct index_record_keyword keyword;
+
+	switch ((int)record->type) {
+	case INDEX_RECORD_APPEND:
+		return see_append(scan, record);
+	case INDEX_RECORD_EXPUNGE:
+	case INDEX_RECORD_EXPUNGE_GUID:
+		return see_expunge(scan, record);
+	case INDEX_RECORD_FLAG_UPDATE:
+		return see_flags(scan, record);
+	case INDEX_RECORD_KEYWORD_UPDATE:
+		keyword = index_record_keyword(record);
+		if (!is_computed(&keyword))
+			important(scan, "keywords were changed");
+		return;
+	case INDEX_RECORD_KEYWORD_RESET:
+		return important(scan, "keywords were reset");
+	case INDEX_RECORD_HEADER_UPDATE:
+		return see_header(scan, record);
+	case INDEX_RECORD_ATTRIBUTE_UPDATE:
+		return important(scan, "a mailbox attribute was changed");
+	case INDEX_RECORD_INDEX_DELETED:
+	case INDEX_RECORD_INDEX_UNDELETED:
+		return important(scan, "the index was marked as deleted or not");
+	case INDEX_RECORD_EXT_RESET:
+	case INDEX_RECORD_EXT_HDR_UPDATE:
+	case INDEX_RECORD_EXT_HDR_UPDATE32:
+	case INDEX_RECORD_EXT_REC_UPDATE:
+	case INDEX_RECORD_EXT_ATOMIC_INC:
+		return see_ext(scan);
+	default:
+		return;
+	}
+}
+
+static int on_record(void *ctx, const struct index_record *record, struct err *err)
+{
+	struct scan *scan = ctx;
+
+	(void)err;
+	if (record->type == INDEX_RECORD_EXT_INTRO && scan->is_list)
+		see_intro(scan, record);
+	if (record->offset < scan->from)
+		return 0;
+	raise_class(scan->changes, INDEX_CHANGES_UNIMPORTANT, "what can be computed again");
+	see_record(scan, record);
+	return 0;
+}
+
+/* ---- the logs ---- */
+
+struct log {
+	int fd;
+	uint64_t size_bytes;
+	struct index_log_header header;
+};
+
+/* 1; 0 it cannot be read, and why is the reason; -1 I/O. */
+static int open_log(struct log *log, int fd, uint64_t size_bytes, struct err *err)
+{
+	struct err why = { 0 };
+
+	*log = (struct log){ .fd = fd, .size_bytes = size_bytes };
+	if (fd < 0)
+		return 0;
+	if (index_log_header(fd, size_bytes, &log->header, &why) == 0)
+		return 1;
+	if (why.code == ERR_DATA)
+		return 0;
+	*err = why;
+	return -1;
+}
+
+/* From `from` to the log's end, which it returns. 0; -1 I/O. A list index's log is
+ * read whole, for the extensions. */
+static int scan_log(struct scan *scan, const struct log *log, uint64_t from, uint64_t *end_r,
+		    struct err *err)
+{
+	struct err why = { 0 };
+
+	*end_r = from;
+	scan->from = from;
+	if (from > log->size_bytes || from < log->header.hdr_size) {
+		important(scan, "the log is shorter than it was");
+		return 0;
+	}
+	if (index_log_read(log->fd, log->size_bytes, scan->is_list ? log->header.hdr_size : from,
+			   on_record, scan, end_r, &why) == 0) {
+		if (*end_r < from)
+			important(scan, "the log is shorter than it was");
+		return 0;
+	}
+	if (why.code != ERR_DATA) {
+		*err = why;
+		return -1;
+	}
+	important(scan, "the log is corrupt");
+	return 0;
+}
+
+/* Which extensions an index file knows; none where it is not there, not of this
+ * log, or older than a log that began anew. */
+static int load_exts(struct scan *scan, const struct index_log_files *files,
+		     const struct log *first, struct err *err)
+{
+	struct index_header header;
+	struct err why = { 0 };
+
+	if (!files->is_list || files->index < 0)
+		return 0;
+	if (index_header_read(files->index, files->index_bytes, &header, &why) == 0 &&
+	    header.indexid == first->header.indexid &&
+	    (header.log_file_seq >= first->header.file_seq || first->header.prev_file_seq != 0) &&
+	    index_header_read_exts(files->index, files->index_bytes, &header, &scan->exts, &why) ==
+		    0)
+		return 0;
+	if (why.code == ERR_NONE || why.code == ERR_DATA) {
+		index_header_free_exts(&scan->exts);
+		return 0;
+	}
+	*err = why;
+	return -1;
+}
+
+static bool follows(const struct log *log, const struct log *log2)
+{
+	return log2->header.file_seq != 0 && log2->header.indexid == log->header.indexid &&
+	       log2->header.file_seq == log->header.prev_file_seq;
+}
+
+/* Where to begin: 1 in .log.2, 0 in .log, -1 neither reaches back. */
+static int find_start(const struct log *log, const struct log *log2,
+		      const struct index_position *from, uint64_t *offset_r, const char **reason_r)
+{
+	bool has2 = follows(log, log2);
+	const struct log *first = has2 ? log2 : log;
+
+	*reason_r = "the log does not reach back to the beginning";
+	*offset_r = first->header.hdr_size;
+	if (!from)
+		return first->header.file_seq == FIRST_FILE_SEQ && first->header.prev_file_seq == 0
+			       ? has2
+			       : -1;
+	*reason_r = "it is another index than before";
+	if (from->indexid != log->header.indexid)
+		return -1;
+	*reason_r = "the log does not reach back to the last position";
+	*offset_r = from->offset;
+	if (from->file_seq == log->header.file_seq)
+		return 0;
+	if (has2 && from->file_seq == log2->header.file_seq)
+		return 1;
+	*offset_r = log->header.hdr_size;
+	if (from->file_seq == log->header.prev_file_seq &&
+	    from->offset == log->header.prev_file_offset)
+		return 0;
+	return -1;
+}
+
+static int scan_logs(struct scan *scan, const struct log *log, const struct log *log2,
+		     const struct index_position *from, struct err *err)
+{
+	uint64_t offset, end;
+	const char *reason;
+	int start = find_start(log, log2, from, &offset, &reason);
+
+	if (start < 0)
+		important(scan, reason);
+	/* The list's extensions may have been introduced before the position. */
+	if (scan->is_list && start != 1 && follows(log, log2)) {
+		scan->from = UINT64_MAX;
+		if (index_log_read(log2->fd, log2->size_bytes, log2->header.hdr_size, on_record,
+				   scan, &end, err) < 0 &&
+		    err->code != ERR_DATA)
+			return -1;
+		err_clear(err);
+	}
+	if (start == 1) {
+		if (scan_log(scan, log2, offset, &end, err) < 0)
+			return -1;
+		if (end != log->header.prev_file_offset)
+			important(scan, "the rotated log is not whole");
+		offset = log->header.hdr_size;
+	}
+	if (start < 0)
+		offset = log->header.hdr_size;
+	return scan_log(scan, log, offset, &scan->changes->end.offset, err);
+}
+
+int index_changes_in(const struct index_log_files *files, const struct index_position *from,
+		     struct index_changes *changes_r, struct err *err)
+{
+	CLEANUP(scan_free) struct scan scan = { .changes = changes_r, .is_list = files->is_list };
+	struct err own = { 0 };
+	struct log log, log2;
+	int got, got2;
+
+	if (!err)
+		err = &own;
+	*changes_r = (struct index_changes){ .reason = "" };
+	got = open_log(&log, files->log, files->log_bytes, err);
+	got2 = got > 0 ? open_log(&log2, files->log2, files->log2_bytes, err) : 0;
+	if (got < 0 || got2 < 0)
+		return -1;
+	if (got == 0) {
+		important(&scan, files->log < 0 ? "there is no log" : "the log cannot be read");
+		return 0;
+	}
+	changes_r->end.indexid = log.header.indexid;
+	changes_r->end.file_seq = log.header.file_seq;
+	if (got2 == 0)
+		log2 = (struct log){ .fd = -1 };
+	if (load_exts(&scan, files, follows(&log, &log2) ? &log2 : &log, err) < 0)
+		return -1;
+	return scan_logs(&scan, &log, &log2, from, err);
+}
+
+/* ---- by name ---- */
+
+struct opened {
+	struct index_log_files files;
+};
+
+static void opened_close(struct opened *opened)
+{
+	cleanup_fd(&opened->files.log);
+	cleanup_fd(&opened->files.log2);
+	cleanup_fd(&opened->files.index);
+}
+
+/* A file that is not there, or no file, is left at -1. */
+static int open_file(int dirfd, const char *name, int *fd_r, uint64_t *size_r, struct err *err)
+{
+	autofd int fd = fsx_openat(dirfd, name, O_RDONLY | O_NONBLOCK | O_CLOEXEC, 0);
+	struct stat st;
+
+	if (fd < 0)
+		return errno == ENOENT || errno == ELOOP ? 0 : err_sys(err, errno, "open %s", name);
+	if (fstat(fd, &st) < 0)
+		return err_sys(err, errno, "stat %s", name);
+	if (!S_ISREG(st.st_mode))
+		return 0;
+	*size_r = (uint64_t)st.st_size;
+	*fd_r = steal_fd(&fd);
+	return 0;
+}
+
+static int open_files(int dirfd, const char *log_name, struct opened *opened, struct err *err)
+{
+	autofree char *log2 = xasprintf("%s.2", log_name);
+	const char *dot = strrchr(log_name, '.');
+	autofree char *index = xstrndup(log_name, dot ? (size_t)(dot - log_name) : 0);
+	struct index_log_files *files = &opened->files;
+
+	*files = (struct index_log_files){ .log = -1, .log2 = -1, .index = -1 };
+	files->is_list = strncmp(log_name, "dovecot.list.", strlen("dovecot.list.")) == 0;
+	if (open_file(dirfd, log_name, &files->log, &files->log_bytes, err) < 0 ||
+	    open_file(dirfd, log2, &files->log2, &files->log2_bytes, err) < 0)
+		return -1;
+	return files->is_list ? open_file(dirfd, index, &files->index, &files->index_bytes, err)
+			      : 0;
+}
+
+/* Opened while Dovecot rotated, both names can be of the same file. */
+static bool between_rotation(const struct opened *opened)
+{
+	struct stat log, log2;
+
+	return opened->files.log >= 0 && opened->files.log2 >= 0 &&
+	       fstat(opened->files.log, &log) == 0 && fstat(opened->files.log2, &log2) == 0 &&
+	       log.st_ino == log2.st_ino;
+}
+
+int index_changes_since(int dirfd, const char *log_name, const struct index_position *from,
+			struct index_changes *changes_r, struct err *err)
+{
+	for (int i = 0;; i++) {
+		CLEANUP(opened_close) struct opened opened;
+
+		if (open_files(dirfd, log_name, &opened, err) < 0)
+			return -1;
+		if (i + 1 == OPEN_TRIES || !between_rotation(&opened))
+			return index_changes_in(&opened.files, from, changes_r, err);
+	}
+}
+
+static int pass_over(void *ctx, const struct index_record *record, struct err *err)
+{
+	(void)ctx;
+	(void)record;
+	(void)err;
+	return 0;
+}
+
+int index_changes_end(int log_fd, uint64_t size_bytes, struct index_position *end_r,
+		      struct err *err)
+{
+	struct index_log_header header;
+
+	*end_r = (struct index_position){ 0 };
+	if (index_log_header(log_fd, size_bytes, &header, err) < 0)
+		return -1;
+	end_r->indexid = header.indexid;
+	end_r->file_seq = header.file_seq;
+	return index_log_read(log_fd, size_bytes, header.hdr_size, pass_over, NULL, &end_r->offset,
+			      err);
+}
+
+const char *index_changes_name(enum index_class class)
+{
+	switch (class) {
+	case INDEX_CHANGES_NONE:
+		return "none";
+	case INDEX_CHANGES_UNIMPORTANT:
+		return "unimportant";
+	case INDEX_CHANGES_IMPORTANT:
+		break;
+	}
+	return "important";
+}

@@ -1,19 +1,12 @@
 #include "index/index_changes.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "base/fsx.h"
-#include "index/index_bytes.h"
 #include "index/index_header.h"
 #include "index/index_log.h"
 
 #define FIRST_FILE_SEQ 1
-#define OPEN_TRIES 5
 
 /* What is known on the way through the logs. */
 struct scan {
@@ -206,32 +199,10 @@ static int on_record(void *ctx, const struct index_record *record, struct err *e
 
 /* ---- the logs ---- */
 
-struct log {
-	int fd;
-	uint64_t size_bytes;
-	struct index_log_header header;
-};
-
-/* 1; 0 it cannot be read, and why is the reason; -1 I/O. */
-static int open_log(struct log *log, int fd, uint64_t size_bytes, struct err *err)
-{
-	struct err why = { 0 };
-
-	*log = (struct log){ .fd = fd, .size_bytes = size_bytes };
-	if (fd < 0)
-		return 0;
-	if (index_log_header(fd, size_bytes, &log->header, &why) == 0)
-		return 1;
-	if (why.code == ERR_DATA)
-		return 0;
-	*err = why;
-	return -1;
-}
-
 /* From `from` to the log's end, which it returns. 0; -1 I/O. A list index's log is
  * read whole, for the extensions. */
-static int scan_log(struct scan *scan, const struct log *log, uint64_t from, uint64_t *end_r,
-		    struct err *err)
+static int scan_log(struct scan *scan, const struct index_files_log *log, uint64_t from,
+		    uint64_t *end_r, struct err *err)
 {
 	struct err why = { 0 };
 
@@ -257,8 +228,8 @@ static int scan_log(struct scan *scan, const struct log *log, uint64_t from, uin
 
 /* Which extensions an index file knows; none where it is not there, not of this
  * log, or older than a log that began anew. */
-static int load_exts(struct scan *scan, const struct index_log_files *files,
-		     const struct log *first, struct err *err)
+static int load_exts(struct scan *scan, const struct index_files *files,
+		     const struct index_log_header *first, struct err *err)
 {
 	struct index_header header;
 	struct err why = { 0 };
@@ -266,179 +237,113 @@ static int load_exts(struct scan *scan, const struct index_log_files *files,
 	if (!files->is_list || files->index < 0)
 		return 0;
 	if (index_header_read(files->index, files->index_bytes, &header, &why) == 0 &&
-	    header.indexid == first->header.indexid &&
-	    (header.log_file_seq >= first->header.file_seq || first->header.prev_file_seq != 0) &&
+	    header.indexid == first->indexid &&
+	    (header.log_file_seq >= first->file_seq || first->prev_file_seq != 0) &&
 	    index_header_read_exts(files->index, files->index_bytes, &header, &scan->exts, &why) ==
 		    0)
 		return 0;
-	if (why.code == ERR_NONE || why.code == ERR_DATA) {
-		index_header_free_exts(&scan->exts);
+	index_header_free_exts(&scan->exts);
+	if (why.code == ERR_NONE || why.code == ERR_DATA)
 		return 0;
-	}
 	*err = why;
 	return -1;
 }
 
-static bool follows(const struct log *log, const struct log *log2)
+static enum index_files_start find_start(struct scan *scan, const struct index_files_logs *logs,
+					 const struct index_position *from, uint64_t *offset_r)
 {
-	return log2->header.file_seq != 0 && log2->header.indexid == log->header.indexid &&
-	       log2->header.file_seq == log->header.prev_file_seq;
+	const struct index_log_header *first =
+		logs->has_log2 ? &logs->log2.header : &logs->log.header;
+	enum index_files_start start = INDEX_FILES_LOST;
+
+	if (!from) {
+		/* A later first log is that of an index which was made anew. */
+		if (first->file_seq == FIRST_FILE_SEQ)
+			start = index_files_find_first(logs, offset_r);
+		if (start == INDEX_FILES_LOST)
+			important(scan, "the log does not reach back to the beginning");
+		return start;
+	}
+	if (from->indexid != logs->log.header.indexid) {
+		important(scan, "it is another index than before");
+		return start;
+	}
+	start = index_files_find(logs, from->file_seq, from->offset, offset_r);
+	if (start == INDEX_FILES_LOST)
+		important(scan, "the log does not reach back to the last position");
+	return start;
 }
 
-/* Where to begin: 1 in .log.2, 0 in .log, -1 neither reaches back. */
-static int find_start(const struct log *log, const struct log *log2,
-		      const struct index_position *from, uint64_t *offset_r, const char **reason_r)
+/* The list's extensions may have been introduced before the position. */
+static int see_earlier(struct scan *scan, const struct index_files_log *log, struct err *err)
 {
-	bool has2 = follows(log, log2);
-	const struct log *first = has2 ? log2 : log;
+	struct err why = { 0 };
+	uint64_t end;
 
-	*reason_r = "the log does not reach back to the beginning";
-	*offset_r = first->header.hdr_size;
-	if (!from)
-		return first->header.file_seq == FIRST_FILE_SEQ && first->header.prev_file_seq == 0
-			       ? has2
-			       : -1;
-	*reason_r = "it is another index than before";
-	if (from->indexid != log->header.indexid)
-		return -1;
-	*reason_r = "the log does not reach back to the last position";
-	*offset_r = from->offset;
-	if (from->file_seq == log->header.file_seq)
+	scan->from = UINT64_MAX;
+	if (index_log_read(log->fd, log->size_bytes, log->header.hdr_size, on_record, scan, &end,
+			   &why) == 0 ||
+	    why.code == ERR_DATA)
 		return 0;
-	if (has2 && from->file_seq == log2->header.file_seq)
-		return 1;
-	*offset_r = log->header.hdr_size;
-	if (from->file_seq == log->header.prev_file_seq &&
-	    from->offset == log->header.prev_file_offset)
-		return 0;
+	*err = why;
 	return -1;
 }
 
-static int scan_logs(struct scan *scan, const struct log *log, const struct log *log2,
+static int scan_logs(struct scan *scan, const struct index_files_logs *logs,
 		     const struct index_position *from, struct err *err)
 {
+	const struct index_log_header *header = &logs->log.header;
 	uint64_t offset, end;
-	const char *reason;
-	int start = find_start(log, log2, from, &offset, &reason);
+	enum index_files_start start = find_start(scan, logs, from, &offset);
 
-	if (start < 0)
-		important(scan, reason);
-	/* The list's extensions may have been introduced before the position. */
-	if (scan->is_list && start != 1 && follows(log, log2)) {
-		scan->from = UINT64_MAX;
-		if (index_log_read(log2->fd, log2->size_bytes, log2->header.hdr_size, on_record,
-				   scan, &end, err) < 0 &&
-		    err->code != ERR_DATA)
+	if (start == INDEX_FILES_LOG2) {
+		if (scan_log(scan, &logs->log2, offset, &end, err) < 0)
 			return -1;
-		err_clear(err);
-	}
-	if (start == 1) {
-		if (scan_log(scan, log2, offset, &end, err) < 0)
-			return -1;
-		if (end != log->header.prev_file_offset)
+		if (end != header->prev_file_offset)
 			important(scan, "the rotated log is not whole");
-		offset = log->header.hdr_size;
+	} else if (scan->is_list && logs->has_log2 && see_earlier(scan, &logs->log2, err) < 0) {
+		return -1;
 	}
-	if (start < 0)
-		offset = log->header.hdr_size;
-	return scan_log(scan, log, offset, &scan->changes->end.offset, err);
+	if (start != INDEX_FILES_LOG)
+		offset = header->hdr_size;
+	return scan_log(scan, &logs->log, offset, &scan->changes->end.offset, err);
 }
 
-int index_changes_in(const struct index_log_files *files, const struct index_position *from,
+int index_changes_in(const struct index_files *files, const struct index_position *from,
 		     struct index_changes *changes_r, struct err *err)
 {
 	CLEANUP(scan_free) struct scan scan = { .changes = changes_r, .is_list = files->is_list };
+	struct index_files_logs logs;
 	struct err own = { 0 };
-	struct log log, log2;
-	int got, got2;
+	int got;
 
-	if (!err)
-		err = &own;
 	*changes_r = (struct index_changes){ .reason = "" };
-	got = open_log(&log, files->log, files->log_bytes, err);
-	got2 = got > 0 ? open_log(&log2, files->log2, files->log2_bytes, err) : 0;
-	if (got < 0 || got2 < 0)
-		return -1;
-	if (got == 0) {
-		important(&scan, files->log < 0 ? "there is no log" : "the log cannot be read");
-		return 0;
+	got = index_files_logs(files, &logs, &own);
+	if (got == 0)
+		important(&scan,
+			  own.code == ERR_NOTFOUND ? "there is no log" : "the log cannot be read");
+	if (got > 0) {
+		changes_r->end.indexid = logs.log.header.indexid;
+		changes_r->end.file_seq = logs.log.header.file_seq;
+		if (load_exts(&scan, files, logs.has_log2 ? &logs.log2.header : &logs.log.header,
+			      &own) < 0 ||
+		    scan_logs(&scan, &logs, from, &own) < 0)
+			got = -1;
 	}
-	changes_r->end.indexid = log.header.indexid;
-	changes_r->end.file_seq = log.header.file_seq;
-	if (got2 == 0)
-		log2 = (struct log){ .fd = -1 };
-	if (load_exts(&scan, files, follows(&log, &log2) ? &log2 : &log, err) < 0)
-		return -1;
-	return scan_logs(&scan, &log, &log2, from, err);
-}
-
-/* ---- by name ---- */
-
-struct opened {
-	struct index_log_files files;
-};
-
-static void opened_close(struct opened *opened)
-{
-	cleanup_fd(&opened->files.log);
-	cleanup_fd(&opened->files.log2);
-	cleanup_fd(&opened->files.index);
-}
-
-/* A file that is not there, or no file, is left at -1. */
-static int open_file(int dirfd, const char *name, int *fd_r, uint64_t *size_r, struct err *err)
-{
-	autofd int fd = fsx_openat(dirfd, name, O_RDONLY | O_NONBLOCK | O_CLOEXEC, 0);
-	struct stat st;
-
-	if (fd < 0)
-		return errno == ENOENT || errno == ELOOP ? 0 : err_sys(err, errno, "open %s", name);
-	if (fstat(fd, &st) < 0)
-		return err_sys(err, errno, "stat %s", name);
-	if (!S_ISREG(st.st_mode))
-		return 0;
-	*size_r = (uint64_t)st.st_size;
-	*fd_r = steal_fd(&fd);
-	return 0;
-}
-
-static int open_files(int dirfd, const char *log_name, struct opened *opened, struct err *err)
-{
-	autofree char *log2 = xasprintf("%s.2", log_name);
-	const char *dot = strrchr(log_name, '.');
-	autofree char *index = xstrndup(log_name, dot ? (size_t)(dot - log_name) : 0);
-	struct index_log_files *files = &opened->files;
-
-	*files = (struct index_log_files){ .log = -1, .log2 = -1, .index = -1 };
-	files->is_list = strncmp(log_name, "dovecot.list.", strlen("dovecot.list.")) == 0;
-	if (open_file(dirfd, log_name, &files->log, &files->log_bytes, err) < 0 ||
-	    open_file(dirfd, log2, &files->log2, &files->log2_bytes, err) < 0)
-		return -1;
-	return files->is_list ? open_file(dirfd, index, &files->index, &files->index_bytes, err)
-			      : 0;
-}
-
-/* Opened while Dovecot rotated, both names can be of the same file. */
-static bool between_rotation(const struct opened *opened)
-{
-	struct stat log, log2;
-
-	return opened->files.log >= 0 && opened->files.log2 >= 0 &&
-	       fstat(opened->files.log, &log) == 0 && fstat(opened->files.log2, &log2) == 0 &&
-	       log.st_ino == log2.st_ino;
+	if (got < 0 && err)
+		*err = own;
+	return got < 0 ? -1 : 0;
 }
 
 int index_changes_since(int dirfd, const char *log_name, const struct index_position *from,
 			struct index_changes *changes_r, struct err *err)
 {
-	for (int i = 0;; i++) {
-		CLEANUP(opened_close) struct opened opened;
+	autoindexfiles struct index_files files;
 
-		if (open_files(dirfd, log_name, &opened, err) < 0)
-			return -1;
-		if (i + 1 == OPEN_TRIES || !between_rotation(&opened))
-			return index_changes_in(&opened.files, from, changes_r, err);
-	}
+	*changes_r = (struct index_changes){ .reason = "" };
+	if (index_files_open(dirfd, log_name, &files, err) < 0)
+		return -1;
+	return index_changes_in(&files, from, changes_r, err);
 }
 
 static int pass_over(void *ctx, const struct index_record *record, struct err *err)

@@ -23,6 +23,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "index/index_files.h"
 
 /* Only a record's beginning or the end of the log is a position. */
 struct index_position {
@@ -44,22 +45,14 @@ struct index_changes {
 	const char *reason;        /* of the highest class, static text; "" for none */
 };
 
-/* Files open for reading, and how much of each counts. A handle that is not there
- * is -1. */
-struct index_log_files {
-	bool is_list;         /* dovecot.list.index.log */
-	int log, log2, index; /* .log, .log.2, dovecot.list.index (asked for only if is_list) */
-	uint64_t log_bytes, log2_bytes, index_bytes;
-};
-
 /* From `from` to the end of the log; NULL is from the beginning of the index, which
- * a log that was rotated more than once does not reach. -1 only with ERR_IO. */
-int index_changes_in(const struct index_log_files *files, const struct index_position *from,
+ * a log that was rotated more than once does not reach. Of a folder's
+ * files, the index itself is not asked for. -1 only with ERR_IO. */
+int index_changes_in(const struct index_files *files, const struct index_position *from,
 		     struct index_changes *changes_r, struct err *err);
 
-/* The same for the files in a directory as they are now, by the log's name; it is
- * the list index's if it begins with "dovecot.list.". No log at all is important.
- * -1 with ERR_IO, ERR_NOPERM. */
+/* The same for the files in a directory as they are now: index_files_open(). No log
+ * at all is important. -1 with ERR_IO, ERR_NOPERM. */
 int index_changes_since(int dirfd, const char *log_name, const struct index_position *from,
 			struct index_changes *changes_r, struct err *err);
 

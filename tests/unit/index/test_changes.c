@@ -6,9 +6,9 @@
 #define UNIMPORTANT INDEX_CHANGES_UNIMPORTANT
 #define IMPORTANT INDEX_CHANGES_IMPORTANT
 
-static struct index_log_files files_of(const struct buf *log, const struct buf *log2, bool is_list)
+static struct index_files files_of(const struct buf *log, const struct buf *log2, bool is_list)
 {
-	return (struct index_log_files){
+	return (struct index_files){
 		.is_list = is_list,
 		.log = log ? file_of(log) : -1,
 		.log2 = log2 ? file_of(log2) : -1,
@@ -21,7 +21,7 @@ static struct index_log_files files_of(const struct buf *log, const struct buf *
 static struct index_changes changes_of(const struct buf *log, const struct buf *log2, bool is_list,
 				       const struct index_position *from)
 {
-	struct index_log_files files = files_of(log, log2, is_list);
+	struct index_files files = files_of(log, log2, is_list);
 	struct index_changes changes;
 	struct err err;
 

@@ -3,6 +3,7 @@
  * header, so nothing is ever swapped. */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -34,3 +35,9 @@ static inline uint64_t index_bytes_u64(const unsigned char *at)
 #define INDEX_BYTES_LITTLE_ENDIAN 0x01
 #define INDEX_BYTES_COMPAT                                                                         \
 	(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? INDEX_BYTES_LITTLE_ENDIAN : 0)
+
+/* Where a number of `size` bytes stands in one of 8. */
+static inline size_t index_bytes_low(size_t size)
+{
+	return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? 0 : sizeof(uint64_t) - size;
+}

@@ -124,12 +124,28 @@ static void see_intro(struct scan *scan, const struct index_record *record)
 	}
 }
 
+/* Of the list's own header only the first byte, which tells Dovecot to look at the
+ * folders again. */
+static bool is_refresh_flag(const struct index_record *record)
+{
+	struct index_record_item item;
+	size_t at = 0;
+
+	if (record->type != INDEX_RECORD_EXT_HDR_UPDATE)
+		return false;
+	while (index_record_next(record, &at, &item))
+		if (item.offset + item.len > 1)
+			return false;
+	return true;
+}
+
 /* What STATUS and the storage drivers note in the list index can be had again from
  * the folder's own index. */
-static void see_ext(struct scan *scan)
+static void see_ext(struct scan *scan, const struct index_record *record)
 {
-	static const char *const caches[] = { "msgs",  "hmodseq", "vsize",   "1saved", "modseq",
-					      "sdbox", "mdbox",   "maildir", "mbox" };
+	static const char *const caches[] = { "msgs",       "hmodseq", "vsize",
+					      "1saved",     "deleted", "modseq",
+					      "index sync", "maildir", "mbox" };
 
 	if (!scan->is_list)
 		return;
@@ -138,12 +154,12 @@ static void see_ext(struct scan *scan)
 			return;
 	if (!scan->ext)
 		important(scan, "an extension that is not known was changed");
-	else if (strcmp(scan->ext, "list") == 0)
-		important(scan, "the list of folders was changed");
 	else if (strcmp(scan->ext, "subs") == 0)
 		important(scan, "subscriptions were changed");
-	else
+	else if (strcmp(scan->ext, "list") != 0)
 		important(scan, "another extension was changed");
+	else if (!is_refresh_flag(record))
+		important(scan, "the list of folders was changed");
 }
 
 static void see_record(struct scan *scan, const struct index_record *record)
@@ -177,7 +193,7 @@ static void see_record(struct scan *scan, const struct index_record *record)
 	case INDEX_RECORD_EXT_HDR_UPDATE32:
 	case INDEX_RECORD_EXT_REC_UPDATE:
 	case INDEX_RECORD_EXT_ATOMIC_INC:
-		return see_ext(scan);
+		return see_ext(scan, record);
 	default:
 		return;
 	}

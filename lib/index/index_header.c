@@ -36,10 +36,10 @@ void index_header_parse(const unsigned char *bytes, size_t base_size, struct ind
 		.flags = index_bytes_u32(p + 20),
 		.uid_validity = index_bytes_u32(p + INDEX_HEADER_AT_UID_VALIDITY),
 		.next_uid = index_bytes_u32(p + INDEX_HEADER_AT_NEXT_UID),
-		.messages_count = index_bytes_u32(p + INDEX_HEADER_AT_MESSAGES),
+		.messages_count = index_bytes_u32(p + 32),
 		.seen_messages_count = index_bytes_u32(p + 40),
 		.deleted_messages_count = index_bytes_u32(p + 44),
-		.first_recent_uid = index_bytes_u32(p + 48),
+		.first_recent_uid = index_bytes_u32(p + INDEX_HEADER_AT_FIRST_RECENT),
 		.first_unseen_uid_lowwater = index_bytes_u32(p + 52),
 		.first_deleted_uid_lowwater = index_bytes_u32(p + 56),
 		.log_file_seq = index_bytes_u32(p + 60),
@@ -81,6 +81,7 @@ void index_header_free_exts(struct index_ext_vec *exts)
 	for (size_t i = 0; i < exts->count; i++) {
 		free(exts->items[i].name);
 		buf_free(&exts->items[i].data);
+		buf_free(&exts->items[i].column);
 	}
 	vec_free(exts);
 }

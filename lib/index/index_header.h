@@ -20,7 +20,7 @@
 /* Where fields are in the file, for header updates. */
 #define INDEX_HEADER_AT_UID_VALIDITY 24
 #define INDEX_HEADER_AT_NEXT_UID 28
-#define INDEX_HEADER_AT_MESSAGES 32
+#define INDEX_HEADER_AT_FIRST_RECENT 48
 #define INDEX_HEADER_AT_LOG_TAIL 64
 
 struct index_header {
@@ -49,7 +49,8 @@ struct index_ext {
 	char *name;
 	uint32_t reset_id;
 	uint16_t record_offset, record_size, record_align;
-	struct buf data; /* its own header */
+	struct buf data;   /* its own header */
+	struct buf column; /* record_size bytes for each mail; of index_map only */
 };
 VEC(index_ext_vec, struct index_ext);
 

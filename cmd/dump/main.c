@@ -1,0 +1,181 @@
+/* metacache-dump: what is in Dovecot's index files. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/quote.h"
+#include "rows.h"
+
+#define LOG_NAME "dovecot.index.log"
+#define LIST_LOG_NAME "dovecot.list.index.log"
+
+static struct {
+	bool log, map, list, changes;
+	const char *since;
+} options;
+
+static const struct tool_option own_options[] = {
+	{ "log", '\0', TOOL_FLAG, &options.log, .help = "the records of a transaction log" },
+	{ "map", '\0', TOOL_FLAG, &options.map, .help = "the mails: index and log together" },
+	{ "list", '\0', TOOL_FLAG, &options.list, .help = "folders, from the mailbox list index" },
+	{ "changes", '\0', TOOL_FLAG, &options.changes,
+	  .help = "whether what the log says since --since is important" },
+	{ "since", '\0', TOOL_TEXT, &options.since, .arg = "POSITION",
+	  .help = "a position that --changes printed; else the beginning of the index" },
+};
+
+static const struct tool_spec spec = {
+	.program = "metacache-dump",
+	.args = "PATH",
+	.args_max = 1,
+	.options = own_options,
+	.option_count = sizeof own_options / sizeof *own_options,
+	.uses = TOOL_FORMAT | TOOL_NO_SETTINGS,
+};
+
+/* What PATH names. */
+struct target {
+	int dirfd;
+	char *log_name;   /* of the index that it is of, in dirfd */
+	const char *name; /* the file; NULL: PATH is a folder */
+};
+
+static void target_close(struct target *target)
+{
+	cleanup_fd(&target->dirfd);
+	free(target->log_name);
+}
+
+static bool strip(char *name, const char *suffix)
+{
+	size_t len = strlen(name), cut = strlen(suffix);
+
+	if (len <= cut || strcmp(name + len - cut, suffix) != 0)
+		return false;
+	name[len - cut] = '\0';
+	return true;
+}
+
+/* A folder, or a file whose folder holds the others. */
+static int target_open(struct target *target, const char *path, struct err *err)
+{
+	const char *slash = strrchr(path, '/');
+	autofree char *parent = slash ? xstrndup(path, (size_t)(slash - path) + 1) : xstrdup(".");
+	autofree char *stem = NULL;
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		return err_sys(err, errno, "open");
+	target->dirfd =
+		open(S_ISDIR(st.st_mode) ? path : parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (target->dirfd < 0)
+		return err_sys(err, errno, "open");
+	if (S_ISDIR(st.st_mode)) {
+		bool list = options.list || faccessat(target->dirfd, LOG_NAME, F_OK, 0) < 0;
+
+		target->log_name = xstrdup(list ? LIST_LOG_NAME : LOG_NAME);
+		return 0;
+	}
+	if (!S_ISREG(st.st_mode))
+		return err_set(err, ERR_NOINPUT, "neither a file nor a folder");
+	target->name = slash ? slash + 1 : path;
+	stem = xstrdup(target->name);
+	if (!strip(stem, ".log"))
+		strip(stem, ".log.2");
+	target->log_name = xasprintf("%s.log", stem);
+	return 0;
+}
+
+static int dump_log(struct tool *tool, const char *path, const struct target *target)
+{
+	autofd int fd = openat(target->dirfd, target->name ? target->name : target->log_name,
+			       O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	struct err err = { 0 };
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0) {
+		err_sys(&err, errno, "open");
+		return tool_error(tool, path, &err);
+	}
+	return rows_log(tool, path, fd, S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0);
+}
+
+static int dump_index(struct tool *tool, const char *path, const struct target *target,
+		      const struct index_position *from)
+{
+	autoindexfiles struct index_files files;
+	struct err err = { 0 };
+
+	if (index_files_open(target->dirfd, target->log_name, &files, &err) < 0)
+		return tool_error(tool, path, &err);
+	if (options.changes)
+		return rows_changes(tool, path, &files, from);
+	return options.list || (!options.map && files.is_list) ? rows_list(tool, path, &files)
+							       : rows_map(tool, path, &files);
+}
+
+static int parse_position(const char *text, struct index_position *position, struct err *err)
+{
+	unsigned long long offset;
+	int end = 0;
+
+	if (strspn(text, "0123456789:") == strlen(text) && strlen(text) < 42 &&
+	    sscanf(text, "%u:%u:%llu%n", &position->indexid, &position->file_seq, &offset, &end) ==
+		    3 &&
+	    text[end] == '\0') {
+		position->offset = offset;
+		return 0;
+	}
+	return err_set(err, ERR_USAGE, "--since %s: expected INDEXID:FILE-SEQ:OFFSET",
+		       quote_str(text).s);
+}
+
+static int check_usage(const struct tool *tool, struct index_position *from, struct err *err)
+{
+	if (tool->args.count != 1)
+		return err_set(err, ERR_USAGE, "a PATH is needed");
+	if (options.log + options.map + options.list + options.changes > 1)
+		return err_set(err, ERR_USAGE,
+			       "only one of --log, --map, --list and --changes can be asked for");
+	if (options.since && !options.changes)
+		return err_set(err, ERR_USAGE, "--since is for --changes");
+	return options.since ? parse_position(options.since, from, err) : 0;
+}
+
+static bool is_log(const struct target *target)
+{
+	autofree char *name = target->name ? xstrdup(target->name) : NULL;
+
+	return name && (strip(name, ".log") || strip(name, ".log.2"));
+}
+
+static int run(struct tool *tool)
+{
+	CLEANUP(target_close) struct target target = { .dirfd = -1 };
+	struct index_position from;
+	struct err err = { 0 };
+	const char *path;
+
+	if (check_usage(tool, &from, &err) < 0)
+		return tool_error(tool, NULL, &err);
+	path = tool->args.items[0];
+	if (target_open(&target, path, &err) < 0)
+		return tool_error(tool, path, &err);
+	if (options.log || (!options.map && !options.list && !options.changes && is_log(&target)))
+		return dump_log(tool, path, &target);
+	return dump_index(tool, path, &target, options.since ? &from : NULL);
+}
+
+int main(int argc, char **argv)
+{
+	struct tool tool;
+	int code = tool_start(&tool, &spec, argc, argv);
+
+	if (code < 0)
+		code = run(&tool);
+	return tool_finish(&tool, code);
+}

@@ -1,0 +1,223 @@
+#include "index/index_log.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "index/index_bytes.h"
+
+#define LOG_MAJOR 1
+#define LOG_MINOR_COMPAT_FLAGS 2
+#define HEADER_MIN 24
+#define HEADER_FULL 48 /* sizeof(struct mail_transaction_log_header) */
+#define WINDOW_SIZE ((size_t)256 * 1024)
+
+/* A part of the file in memory. */
+struct window {
+	int fd;
+	uint64_t size_bytes; /* of the file, as far as it is to be read */
+	struct buf bytes;
+	uint64_t start;     /* in the file, of `bytes` */
+	uint64_t group_end; /* up to where records are known to be whole */
+};
+
+static void window_free(struct window *window)
+{
+	buf_free(&window->bytes);
+}
+
+/* 1 and `len` bytes at `offset`, valid until the next call; 0 the file ends before. */
+static int window_get(struct window *window, uint64_t offset, size_t len,
+		      const unsigned char **data_r, struct err *err)
+{
+	size_t want;
+
+	if (offset > window->size_bytes || len > window->size_bytes - offset)
+		return 0;
+	if (offset < window->start || offset + len > window->start + window->bytes.len) {
+		want = len > WINDOW_SIZE ? len : WINDOW_SIZE;
+		if (want > window->size_bytes - offset)
+			want = (size_t)(window->size_bytes - offset);
+		buf_truncate(&window->bytes, 0);
+		window->start = offset;
+		while (window->bytes.len < len) {
+			ssize_t n = pread(
+				window->fd, buf_reserve(&window->bytes, want - window->bytes.len),
+				want - window->bytes.len, (off_t)(offset + window->bytes.len));
+
+			if (n < 0 && errno == EINTR)
+				continue;
+			if (n < 0)
+				return err_sys(err, errno, "read the log");
+			if (n == 0)
+				return 0;
+			window->bytes.len += (size_t)n;
+		}
+	}
+	*data_r = (const unsigned char *)window->bytes.data + (offset - window->start);
+	return 1;
+}
+
+static void read_header(const unsigned char *p, struct index_log_header *header)
+{
+	*header = (struct index_log_header){
+		.major = p[0],
+		.minor = p[1],
+		.hdr_size = index_bytes_u16(p + 2),
+		.indexid = index_bytes_u32(p + 4),
+		.file_seq = index_bytes_u32(p + 8),
+		.prev_file_seq = index_bytes_u32(p + 12),
+		.prev_file_offset = index_bytes_u32(p + 16),
+		.create_stamp = index_bytes_u32(p + 20),
+		.initial_modseq = index_bytes_u64(p + 24),
+		.compat_flags = p[32],
+	};
+}
+
+int index_log_header(int fd, uint64_t size_bytes, struct index_log_header *header_r,
+		     struct err *err)
+{
+	unsigned char bytes[HEADER_FULL] = { 0 };
+	size_t want = size_bytes < sizeof bytes ? (size_t)size_bytes : sizeof bytes;
+	ssize_t n = pread(fd, bytes, want, 0);
+	uint16_t hdr_size;
+
+	*header_r = (struct index_log_header){ 0 };
+	if (n < 0)
+		return err_sys(err, errno, "read the log");
+	if (n < HEADER_MIN)
+		return err_set(err, ERR_DATA, "too short for a transaction log");
+	hdr_size = index_bytes_u16(bytes + 2);
+	if (hdr_size >= HEADER_MIN && hdr_size < sizeof bytes)
+		memset(bytes + hdr_size, 0, sizeof bytes - hdr_size);
+	read_header(bytes, header_r);
+	if (header_r->major != LOG_MAJOR)
+		return err_set(err, ERR_DATA, "a transaction log of version %u.%u", header_r->major,
+			       header_r->minor);
+	if (hdr_size < HEADER_MIN || hdr_size % 4 != 0 || hdr_size > size_bytes)
+		return err_set(err, ERR_DATA, "a log header of %u bytes", hdr_size);
+	if (header_r->minor >= LOG_MINOR_COMPAT_FLAGS &&
+	    header_r->compat_flags != INDEX_BYTES_COMPAT)
+		return err_set(err, ERR_DATA, "a log of another byte order");
+	if (header_r->indexid == 0)
+		return err_set(err, ERR_DATA, "Dovecot has marked the log as corrupt");
+	return 0;
+}
+
+/* mail_index_offset_to_uint32(): four groups of seven bits, each with its high bit
+ * set, so that a size that is written in part is never taken for one. 0: none. */
+static uint32_t decode_size(const unsigned char *p)
+{
+	if ((p[0] & p[1] & p[2] & p[3] & 0x80) == 0)
+		return 0;
+	return ((uint32_t)(p[0] & 0x7f) << 21 | (uint32_t)(p[1] & 0x7f) << 14 |
+		(uint32_t)(p[2] & 0x7f) << 7 | (uint32_t)(p[3] & 0x7f))
+	       << 2;
+}
+
+static int corrupt(uint64_t offset, struct err *err)
+{
+	return err_prefix(err, "corrupt at offset %" PRIu64, offset);
+}
+
+/* The header of the record at `offset`: 1, 0 not wholly written yet. */
+static int record_head(struct window *window, uint64_t offset, uint32_t *size_r, uint32_t *type_r,
+		       struct err *err)
+{
+	const unsigned char *p;
+	int got = window_get(window, offset, INDEX_RECORD_HEADER_SIZE, &p, err);
+
+	if (got <= 0)
+		return got;
+	*size_r = decode_size(p);
+	*type_r = index_bytes_u32(p + 4);
+	if (*size_r == 0 && index_bytes_u32(p) == 0)
+		return 0;
+	if (*size_r < INDEX_RECORD_HEADER_SIZE) {
+		err_set(err, ERR_DATA, "no size of a record");
+		return corrupt(offset, err);
+	}
+	if (*size_r > window->size_bytes - offset)
+		return 0;
+	if (*size_r > INDEX_LOG_RECORD_MAX) {
+		err_set(err, ERR_DATA, "a record of %u bytes", (unsigned)*size_r);
+		return corrupt(offset, err);
+	}
+	return 1;
+}
+
+/* Whether the group that `boundary` begins is all there: 1, 0. */
+static int group_is_whole(struct window *window, const struct index_record *boundary,
+			  struct err *err)
+{
+	struct index_record_item item;
+	uint64_t at = boundary->offset + boundary->size_bytes, end;
+	size_t from = 0;
+	uint32_t size, type;
+	int got = 1;
+
+	index_record_next(boundary, &from, &item);
+	end = boundary->offset + item.offset;
+	/* Looked through once only, so groups in groups cannot make it long. */
+	if (boundary->offset < window->group_end) {
+		err_set(err, ERR_DATA, "a group within a group");
+		return corrupt(boundary->offset, err);
+	}
+	if (end > window->size_bytes)
+		return 0;
+	while (at < end && (got = record_head(window, at, &size, &type, err)) > 0)
+		at += size;
+	if (got <= 0)
+		return got;
+	window->group_end = end;
+	if (at == end)
+		return 1;
+	err_set(err, ERR_DATA, "a group of %u bytes ends within a record", (unsigned)item.offset);
+	return corrupt(boundary->offset, err);
+}
+
+/* The record at `offset`: 1, 0 not wholly written yet. */
+static int read_record(struct window *window, uint64_t offset, struct index_record *record_r,
+		       struct err *err)
+{
+	const unsigned char *p;
+	uint32_t type;
+	int got;
+
+	*record_r = (struct index_record){ .offset = offset };
+	got = record_head(window, offset, &record_r->size_bytes, &type, err);
+	if (got > 0)
+		got = window_get(window, offset, record_r->size_bytes, &p, err);
+	if (got <= 0)
+		return got;
+	record_r->data = p + INDEX_RECORD_HEADER_SIZE;
+	record_r->data_len = record_r->size_bytes - INDEX_RECORD_HEADER_SIZE;
+	if (index_record_set_type(record_r, type, err) < 0 || index_record_check(record_r, err) < 0)
+		return corrupt(offset, err);
+	if (record_r->type != INDEX_RECORD_BOUNDARY)
+		return 1;
+	got = group_is_whole(window, record_r, err);
+	if (got <= 0)
+		return got;
+	/* The look ahead may have moved the window. */
+	got = window_get(window, offset, record_r->size_bytes, &p, err);
+	record_r->data = p + INDEX_RECORD_HEADER_SIZE;
+	return got;
+}
+
+int index_log_read(int fd, uint64_t size_bytes, uint64_t offset, index_log_fn *fn, void *ctx,
+		   uint64_t *end_r, struct err *err)
+{
+	CLEANUP(window_free) struct window window = { .fd = fd, .size_bytes = size_bytes };
+	struct index_record record;
+	int got = 1, ret = 0;
+
+	*end_r = offset;
+	while (ret == 0 && (got = read_record(&window, *end_r, &record, err)) > 0) {
+		ret = fn(ctx, &record, err);
+		if (ret >= 0)
+			*end_r += record.size_bytes;
+	}
+	return got < 0 || ret < 0 ? -1 : 0;
+}

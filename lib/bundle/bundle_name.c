@@ -1,6 +1,7 @@
 #include "bundle/bundle_name.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -112,6 +113,32 @@ void bundle_name_diff(struct buf *out, const char *base, const char *unique)
 const char *bundle_name_own_unique(const struct bundle_name *name)
 {
 	return name->is_diff ? name->diff_unique : name->base_unique;
+}
+
+#define TRY_KEPT 16 /* hex digits of the unique part; the others are nanoseconds */
+
+void bundle_name_try(const char *unique, int64_t time_ns, char try_r[BUNDLE_UNIQUE_HEX + 1])
+{
+	snprintf(try_r, BUNDLE_UNIQUE_HEX + 1, "%.*s%016" PRIx64, TRY_KEPT, unique,
+		 (uint64_t)time_ns);
+}
+
+bool bundle_name_is_try_of(const struct bundle_name *name, const char *unique)
+{
+	return strncmp(bundle_name_own_unique(name), unique, TRY_KEPT) == 0;
+}
+
+/* Of a diff by somebody else the digits may be anything. */
+static uint64_t try_time_us(const struct bundle_name *name)
+{
+	return name->is_diff ? strtoull(name->diff_unique + TRY_KEPT, NULL, 16) / 1000
+			     : (uint64_t)name->base_time_us;
+}
+
+bool bundle_name_is_earlier_try(const struct bundle_name *a, const struct bundle_name *b)
+{
+	return bundle_name_is_try_of(a, bundle_name_own_unique(b)) &&
+	       try_time_us(a) < try_time_us(b);
 }
 
 int bundle_name_compare(const struct bundle_name *a, const struct bundle_name *b)

@@ -26,6 +26,16 @@ bool bundle_name_parse(const char *name, struct bundle_name *name_r);
 /* A fresh unique part: 32 hex digits, random. */
 void bundle_name_unique(char unique_r[BUNDLE_UNIQUE_HEX + 1]);
 
+/* The unique part of one try to write a diff: it begins as `unique`, by which its
+ * writer knows it again, and ends with the time. So no two tries have the same name. */
+void bundle_name_try(const char *unique, int64_t time_ns, char try_r[BUNDLE_UNIQUE_HEX + 1]);
+
+/* Whether `name` was made from this unique part. */
+bool bundle_name_is_try_of(const struct bundle_name *name, const char *unique);
+
+/* Whether both were made from the same unique part, `a` before `b`. */
+bool bundle_name_is_earlier_try(const struct bundle_name *a, const struct bundle_name *b);
+
 /* Append the name of a base made at `time_ns` / of a diff on `base`. */
 void bundle_name_base(struct buf *out, int64_t time_ns, const char *unique);
 void bundle_name_diff(struct buf *out, const char *base, const char *unique);

@@ -234,17 +234,28 @@ int remote_list_user(struct store *store, const char *user_prefix, struct remote
 	return ret < 0 ? -1 : 0;
 }
 
+static bool is_earlier_try(const struct remote_object *object, const char *applied)
+{
+	struct bundle_name parsed;
+
+	return bundle_name_parse(applied, &parsed) &&
+	       bundle_name_is_earlier_try(&object->parsed, &parsed);
+}
+
 /* Written from this tree: it carries a unique part that this tree chose. */
 static bool is_own(const struct remote_object *object, const struct state *state)
 {
-	const char *unique = bundle_name_own_unique(&object->parsed);
-	struct bundle_name base;
-
-	if (strcmp(unique, state->next) == 0)
+	if (bundle_name_is_try_of(&object->parsed, state->next))
 		return true;
-	/* A first try whose reply was lost, before the one that became the base. */
-	return state->base && bundle_name_parse(state->base, &base) &&
-	       strcmp(unique, bundle_name_own_unique(&base)) == 0;
+	/* A try whose reply was lost, before the one that became the base or a diff. A later one
+	 * has what this tree does not. */
+	if (state->base && is_earlier_try(object, state->base))
+		return true;
+	for (size_t i = 0; i < state->diffs.count; i++) {
+		if (is_earlier_try(object, state->diffs.items[i]))
+			return true;
+	}
+	return false;
 }
 
 static bool is_applied(const struct remote_object *object, const struct state *state)
@@ -265,12 +276,33 @@ static bool is_known(const struct remote_object *object, const struct state *sta
 	       is_superseded(object, state);
 }
 
+const struct remote_object *remote_base_of(const struct remote_unit *unit,
+					   const struct remote_object *diff)
+{
+	for (size_t i = 0; i < unit->objects.count; i++) {
+		const struct remote_object *object = &unit->objects.items[i];
+
+		if (!object->parsed.is_diff &&
+		    object->parsed.base_time_us == diff->parsed.base_time_us &&
+		    strcmp(object->parsed.base_unique, diff->parsed.base_unique) == 0)
+			return object;
+	}
+	return NULL;
+}
+
+bool remote_is_orphan(const struct remote_unit *unit, const struct remote_object *object)
+{
+	return object->parsed.is_diff && !remote_base_of(unit, object);
+}
+
 const struct remote_object *remote_unknown(const struct remote_unit *unit,
 					   const struct state *state)
 {
 	for (size_t i = unit ? unit->objects.count : 0; i-- > 0;) {
-		if (!state || !is_known(&unit->objects.items[i], state))
-			return &unit->objects.items[i];
+		const struct remote_object *object = &unit->objects.items[i];
+
+		if (!remote_is_orphan(unit, object) && (!state || !is_known(object, state)))
+			return object;
 	}
 	return NULL;
 }

@@ -58,7 +58,16 @@ enum remote_verdict {
 	REMOTE_BASE_LOST, /* what this tree was built from is not listed any more */
 };
 
-/* The newest listed bundle that this tree neither wrote nor contains; NULL without one. */
+/* The base that a listed diff builds on; NULL where it is not listed. */
+const struct remote_object *remote_base_of(const struct remote_unit *unit,
+					   const struct remote_object *diff);
+
+/* A diff without its base is of no use to anybody: it was superseded with that base,
+ * and not deleted yet. */
+bool remote_is_orphan(const struct remote_unit *unit, const struct remote_object *object);
+
+/* The newest listed bundle that this tree neither wrote nor contains, orphans apart; NULL
+ * without one. */
 const struct remote_object *remote_unknown(const struct remote_unit *unit,
 					   const struct state *state);
 

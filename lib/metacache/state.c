@@ -134,15 +134,29 @@ static int check_names(const struct state *state, struct err *err)
 	return 0;
 }
 
-static int read_bytes(const struct json *root, const char *name, uint64_t *bytes_r, struct err *err)
+static int read_u32(const struct json *object, const char *name, uint32_t *value_r, struct err *err)
 {
-	int64_t value = 0;
+	uint64_t value;
 
-	if (json_get_int(root, name, &value, err) < 0)
+	if (json_need(json_get_uint(object, name, &value, err), name, err) < 0)
 		return -1;
-	if (value < 0)
-		return err_set(err, ERR_DATA, "member \"%s\": below zero", name);
-	*bytes_r = (uint64_t)value;
+	if (value > UINT32_MAX)
+		return err_set(err, ERR_DATA, "member \"%s\": more than 32 bits", name);
+	*value_r = (uint32_t)value;
+	return 0;
+}
+
+static int read_log(const struct json *root, struct index_position *log, struct err *err)
+{
+	const struct json *object;
+	int ret = json_get_object(root, "log", &object, err);
+
+	if (ret <= 0)
+		return ret;
+	if (read_u32(object, "indexid", &log->indexid, err) < 0 ||
+	    read_u32(object, "seq", &log->file_seq, err) < 0 ||
+	    json_need(json_get_uint(object, "offset", &log->offset, err), "offset", err) < 0)
+		return err_prefix(err, "member \"log\"");
 	return 0;
 }
 
@@ -176,13 +190,14 @@ static int read_members(const struct json *root, struct state *state, struct err
 	    need_text(root, "last_service", &state->last_service, err) < 0 ||
 	    read_text(root, "base", &state->base, err) < 0 ||
 	    read_text(root, "installing", &state->installing, err) < 0 ||
-	    read_bytes(root, "base_bytes", &state->base_bytes, err) < 0 ||
+	    json_get_uint(root, "base_bytes", &state->base_bytes, err) < 0 ||
 	    read_names(root, "diffs", &state->diffs, err) < 0 ||
-	    read_bytes(root, "diff_bytes", &state->diff_bytes, err) < 0 ||
+	    json_get_uint(root, "diff_bytes", &state->diff_bytes, err) < 0 ||
 	    read_names(root, "superseded", &state->superseded, err) < 0 ||
 	    read_names(root, "unmerged", &state->unmerged, err) < 0 ||
 	    read_names(root, "folders", &state->folders, err) < 0 ||
 	    read_names(root, "gone", &state->gone, err) < 0 || read_next(root, state, err) < 0 ||
+	    read_log(root, &state->log, err) < 0 ||
 	    json_get_int(root, "uploaded", &state->uploaded_ns, err) < 0 ||
 	    json_get_int(root, "last_access", &state->last_access, err) < 0 ||
 	    json_get_bool(root, "refresh", &state->refresh, err) < 0 ||
@@ -239,6 +254,19 @@ static void set_names(struct json *root, const char *name, const struct str_vec 
 	json_set(root, name, array);
 }
 
+static void set_log(struct json *root, const struct index_position *log)
+{
+	struct json *object;
+
+	if (log->indexid == 0)
+		return;
+	object = json_new_object();
+	json_set_int(object, "indexid", log->indexid);
+	json_set_int(object, "seq", log->file_seq);
+	json_set_int(object, "offset", (int64_t)log->offset);
+	json_set(root, "log", object);
+}
+
 static void set_files(struct json *root, const struct unit_file_vec *files)
 {
 	struct json *array = json_new_array();
@@ -274,6 +302,7 @@ int state_write(int unitfd, const struct state *state, struct fsx_stat *stat_r, 
 	set_names(root, "superseded", &state->superseded);
 	set_names(root, "unmerged", &state->unmerged);
 	json_set_str(root, "next", state->next);
+	set_log(root, &state->log);
 	json_set_int(root, "uploaded", state->uploaded_ns);
 	json_set_int(root, "last_access", state->last_access);
 	json_set_str(root, "last_service", state->last_service);

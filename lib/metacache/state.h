@@ -4,7 +4,7 @@
  * {"version":1,"boot":"1700000000.000000001","host":"b1","user":"u@d","unit":"…",
  *  "base":"bundle.…","base_bytes":1,"diffs":[],"diff_bytes":0,
  *  "superseded":[],"unmerged":[],"next":"<32 hex>",
- *  "uploaded":<ns>,"last_access":<s>,"last_service":"imap","refresh":false,
+ *  "log":{"indexid":1,"seq":2,"offset":3},"uploaded":<ns>,"last_access":<s>,"last_service":"imap","refresh":false,
  *  "installing":"bundle.…","folders":["mailboxes/…"],
  *  "files":[{"name":"dovecot.index","size":1,"mtime":<ns>,"ino":2}]}
  *
@@ -21,6 +21,7 @@
 #include "base/fsx.h"
 #include "base/vec.h"
 #include "bundle/bundle_name.h"
+#include "index/index_changes.h"
 #include "metacache/unit.h"
 
 #define STATE_VERSION 1
@@ -38,6 +39,8 @@ struct state {
 	struct str_vec superseded; /* in storage, contained in base or diffs: to be deleted */
 	struct str_vec unmerged;   /* of another writer, seen and not contained: a conflict */
 	char next[BUNDLE_UNIQUE_HEX + 1];
+	struct index_position log;  /* end of Dovecot's log at the last upload or download;
+				       indexid 0: there was none, or it could not be read */
 	int64_t uploaded_ns;        /* 0: never */
 	int64_t last_access;        /* UNIX seconds, by a session or a refresh */
 	char *last_service;         /* "" unknown */

@@ -6,19 +6,24 @@
 /* ---- the verdict ---- */
 
 /* Names are written as letters: a capital is the base with that unique part, a
- * capital and a small letter a diff on it ("Ab"). */
+ * capital and a small letter a diff on it ("Ab"). A digit at the end makes it another
+ * try of the same writer, at that time ("A5", "Ab5"). */
 static char *name_of(const char *letters)
 {
 	autobuf struct buf name = { 0 };
-	char unique[33] = { 0 };
+	char unique[33] = { 0 }, try[33];
+	bool is_diff = letters[1] >= 'a';
+	char digit = letters[is_diff ? 2 : 1];
+	int64_t seconds = digit && !is_diff ? digit - '0' : letters[0] - 'A' + 1;
 
 	memset(unique, letters[0] - 'A' + 'a', 32);
-	bundle_name_base(&name, (letters[0] - 'A' + 1) * INT64_C(1000000000), unique);
-	if (letters[1]) {
+	bundle_name_base(&name, seconds * 1000000000, unique);
+	if (is_diff) {
 		autofree char *base = buf_steal(&name);
 
 		memset(unique, letters[1], 32);
-		bundle_name_diff(&name, base, unique);
+		bundle_name_try(unique, (digit - '0') * INT64_C(1000000000), try);
+		bundle_name_diff(&name, base, digit ? try : unique);
 	}
 	return buf_steal(&name);
 }
@@ -81,7 +86,10 @@ static void test_judge(void **state)
 		{ "A B", "A", "", "", "", 'f', REMOTE_NEWER, "" },
 		{ "A Ab", "A", "", "", "", 'f', REMOTE_NEWER, "" },
 		{ "B", "A", "", "", "", 'f', REMOTE_NEWER, "" },
-		{ "A Bf", "A", "", "", "", 'e', REMOTE_NEWER, "" },
+		{ "A Af", "A", "", "", "", 'e', REMOTE_NEWER, "" },
+		/* a diff whose base is gone was superseded with it */
+		{ "A Bf", "A", "", "", "", 'e', REMOTE_KNOWN, "" },
+		{ "Bf", "A", "", "", "", 'e', REMOTE_BASE_LOST, "" },
 		/* an older one of somebody else is unknown too */
 		{ "A B", "B", "", "", "", 'f', REMOTE_NEWER, "" },
 		/* our own, whose reply was lost */
@@ -90,9 +98,17 @@ static void test_judge(void **state)
 		{ "F", "", "", "", "", 'f', REMOTE_KNOWN, "F" },
 		{ "F B", "", "", "", "", 'f', REMOTE_NEWER, "F" },
 		/* the unique part of the base of a diff does not say who wrote the diff */
-		{ "A Fb", "A", "", "", "", 'f', REMOTE_NEWER, "" },
-		/* a first try of what became the base */
-		{ "A Ba", "A", "", "", "", 'f', REMOTE_KNOWN, "Ba" },
+		{ "A F Fb", "A", "", "", "F", 'f', REMOTE_NEWER, "" },
+		/* an earlier try of what became the base or the diff; a later one of another host,
+		   from which this tree came, has more */
+		{ "A1 A5", "A5", "", "", "", 'f', REMOTE_KNOWN, "A1" },
+		{ "A1 A5", "A1", "", "", "", 'f', REMOTE_NEWER, "" },
+		{ "A Ab3 Ab5", "A", "Ab5", "", "", 'f', REMOTE_KNOWN, "Ab3" },
+		{ "A Ab3 Ab5", "A", "Ab3", "", "", 'f', REMOTE_NEWER, "" },
+		{ "B Ba3 A5", "A5", "", "B", "", 'f', REMOTE_KNOWN, "B Ba3" },
+		{ "B Ba7 A5", "A5", "", "B", "", 'f', REMOTE_NEWER, "B" },
+		/* any try of ours, whatever its time */
+		{ "A Af3 Af7", "A", "", "", "", 'f', REMOTE_KNOWN, "Af3 Af7" },
 		/* superseded, still to be deleted */
 		{ "A B", "B", "", "A", "", 'f', REMOTE_KNOWN, "A" },
 		{ "A Ab B C", "C", "", "A Ab B", "", 'f', REMOTE_KNOWN, "A Ab B" },

@@ -22,7 +22,7 @@ fuzz-%: $(BUILD)/fuzz/fuzz_%
 
 $(BUILD)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(fuzz_lib)
 	@mkdir -p $(@D)
-	clang $(fuzz_flags) -fsanitize=fuzzer,address,undefined $< $(fuzz_lib) $(fuzz_libs) -o $@
+	clang $(fuzz_flags) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined $< $(fuzz_lib) $(fuzz_libs) -o $@
 
 $(BUILD)/fuzz/seeds_%: tests/fuzz/seeds_%.c $(fuzz_lib)
 	@mkdir -p $(@D)

@@ -59,22 +59,19 @@ static int check_owner(const struct bundle_manifest *manifest, struct err *err)
 	return 0;
 }
 
-/* 0, or the exit code: everything was said. */
-static int load(struct tool *tool, const char *name, struct input *input)
+static int load(const struct tool *tool, const char *name, struct input *input, struct err *err)
 {
+	const struct settings *settings = options.from_store ? &tool->settings : NULL;
 	const char *temporary = getenv("TMPDIR");
-	const char *dir = options.from_store        ? tool->settings.spool_dir
+	const char *dir = settings                  ? settings->spool_dir
 			  : temporary && *temporary ? temporary
 						    : "/tmp";
-	struct err err = { 0 };
 
 	*input = (struct input){ .name = name, .spool = spool_new(dir, IN_MEMORY_MAX) };
-	if (source_read(options.from_store ? &tool->settings : NULL, name, input->spool, &err) <
-		    0 ||
-	    bundle_read_manifest(input->spool, &input->manifest, &err) < 0 ||
-	    check_owner(&input->manifest, &err) < 0)
-		return tool_error(tool, name, &err);
-	return 0;
+	if (source_read(settings, name, input->spool, err) < 0 ||
+	    bundle_read_manifest(input->spool, &input->manifest, err) < 0)
+		return -1;
+	return check_owner(&input->manifest, err);
 }
 
 /* A base that has a bundle's name in storage, or still has it as a file, has to be
@@ -125,11 +122,9 @@ static int apply(struct tool *tool, const struct input *base, const char *name, 
 	autodest struct dest aside = { .parent = -1, .fd = -1 };
 	autoinput struct input diff = { 0 };
 	struct err err = { 0 };
-	int code = load(tool, name, &diff);
+	int code;
 
-	if (code != 0)
-		return code;
-	if (check_base(base, &diff.manifest, &err) < 0)
+	if (load(tool, name, &diff, &err) < 0 || check_base(base, &diff.manifest, &err) < 0)
 		return tool_error(tool, name, &err);
 	if (dest_open(&aside, path, &err) < 0)
 		return tool_error(tool, path, &err);
@@ -161,9 +156,8 @@ static int run(struct tool *tool)
 	path = options.list ? NULL : args[count - 1];
 	if (path && dest_open(&dest, path, &err) < 0)
 		return tool_error(tool, path, &err);
-	code = load(tool, args[0], &base);
-	if (code != 0)
-		return code;
+	if (load(tool, args[0], &base, &err) < 0)
+		return tool_error(tool, args[0], &err);
 	if (options.list)
 		return listing_print(tool, &base.manifest);
 	code = count == 2 ? unpack(tool, &base, path, &dest)

@@ -102,16 +102,20 @@ static const struct blocks_file *before_rotation(const struct blocks *blocks, co
 static void add_range(struct match *match, uint64_t offset, const void *data, size_t len)
 {
 	struct bundle_range_vec *ranges = &match->ranges;
-	struct bundle_range *last = ranges->count > 0 ? &ranges->items[ranges->count - 1] : NULL;
+	struct bundle_range *last;
 
 	if (len == 0 || ranges->count > BUNDLE_RANGES_MAX)
 		return;
 	hash_content_add(match->hash, data, len);
 	match->bytes += len;
-	if (last && last->offset + last->len == offset)
-		last->len += len;
-	else
-		vec_push(ranges, ((struct bundle_range){ offset, len }));
+	if (ranges->count > 0) {
+		last = &ranges->items[ranges->count - 1];
+		if (last->offset + last->len == offset) {
+			last->len += len;
+			return;
+		}
+	}
+	vec_push(ranges, ((struct bundle_range){ offset, len }));
 }
 
 /* How many bytes of the block are as in the base: those of its block there (which

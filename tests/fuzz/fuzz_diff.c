@@ -80,14 +80,15 @@ struct model {
 static bool make_model(const struct bundle_file *file, size_t from, struct input *input,
 		       struct model *model)
 {
-	bool ok = true;
-	size_t range = 0;
+	struct bundle_range range = { .len = file->size_bytes };
+	bool ok = !file->from || from < BASE_FILES;
+	size_t next = 0;
 
 	for (uint64_t at = 0; at < file->size_bytes; at++) {
-		const struct bundle_range *r = &file->ranges.items[range];
-		bool inside = !file->from || (range < file->ranges.count && at >= r->offset);
-
-		if (inside) {
+		if (file->from && next < file->ranges.count &&
+		    at == file->ranges.items[next].offset)
+			range = file->ranges.items[next++];
+		if ((!file->from || next > 0) && at - range.offset < range.len) {
 			char c = (char)take(input, 1);
 
 			buf_putc(&model->content, c);
@@ -97,10 +98,8 @@ static bool make_model(const struct bundle_file *file, size_t from, struct input
 		} else {
 			ok = false;
 		}
-		if (file->from && inside && at + 1 == r->offset + r->len)
-			range++;
 	}
-	return ok && (!file->from || from < BASE_FILES);
+	return ok;
 }
 
 static struct bundle_file take_file(struct input *input, size_t number, size_t *from_r)

@@ -14,7 +14,7 @@ int common_open(struct tool *tool, struct metacache *mc, unsigned needs);
 int common_each_user(struct tool *tool, const struct metacache *mc, tool_user_fn *fn, void *ctx);
 
 /* The fields of a flush, one row a user. */
-#define COMMON_FLUSH_FIELDS 10
+#define COMMON_FLUSH_FIELDS 12
 extern const struct print_field common_flush_fields[COMMON_FLUSH_FIELDS];
 int common_flush_row(struct printer *printer, const struct flush_result *result, struct err *err);
 

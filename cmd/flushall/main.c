@@ -7,6 +7,8 @@ static struct flush_options options;
 
 static const struct tool_option own_options[] = {
 	{ "important", 'i', TOOL_FLAG, &options.important_only, .help = "only important changes" },
+	{ "due", '\0', TOOL_FLAG, &options.due_only,
+	  .help = "only what is past the upload interval or has many new mails" },
 	{ "priority", 'p', TOOL_COUNT, &options.priority_min, .max = 3, .arg = "N",
 	  .help = "only units of priority N and below (N to 3)" },
 };

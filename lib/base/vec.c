@@ -9,6 +9,13 @@ void str_vec_free(struct str_vec *vec)
 	vec_free(vec);
 }
 
+void str_vec_copy(struct str_vec *to, const struct str_vec *from)
+{
+	str_vec_free(to);
+	for (size_t i = 0; i < from->count; i++)
+		vec_push(to, xstrdup(from->items[i]));
+}
+
 int str_vec_has(const struct str_vec *vec, const char *s)
 {
 	for (size_t i = 0; i < vec->count; i++) {

@@ -41,5 +41,8 @@ VEC(str_vec, char *);
 /* Frees the strings and the array; the vector is empty afterwards. */
 void str_vec_free(struct str_vec *vec);
 
+/* Make `to` hold copies of the same strings, and nothing else. */
+void str_vec_copy(struct str_vec *to, const struct str_vec *from);
+
 /* Whether `s` is one of them. */
 int str_vec_has(const struct str_vec *vec, const char *s);

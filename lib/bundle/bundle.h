@@ -68,7 +68,7 @@ struct bundle_manifest {
 	enum bundle_type type;
 	char *username;
 	char *unit;         /* path below home: "" is the root unit, "mailboxes/<guid>", ".Foo" */
-	char *unit_id;      /* 32 hex of a folder, "" of the root, "fts" of the FTS unit */
+	char *unit_id;      /* 32 hex of a folder, "" of the root, "fts" or "fts.<directory>" */
 	char *host;         /* who wrote it */
 	char *base;         /* object name of the base a diff builds on, else NULL */
 	int64_t created_ns; /* UNIX time */

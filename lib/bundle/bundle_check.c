@@ -93,13 +93,21 @@ static int check_text(const char *member, const char *text, bool may_be_empty, s
 	return 0;
 }
 
+/* "fts", or "fts.<directory>" for a further one. */
+static bool is_fts_id(const char *id)
+{
+	if (strncmp(id, "fts", 3) != 0)
+		return false;
+	return id[3] == '\0' || (id[3] == '.' && is_path(id + 4, 1, true));
+}
+
 static int check_unit(const struct bundle_manifest *manifest, struct err *err)
 {
 	const char *unit = manifest->unit, *id = manifest->unit_id;
 
 	if (!unit || (*unit != '\0' && !is_path(unit, UNIT_DEPTH_MAX, true)))
 		return refuse("unit", unit, err);
-	if (!id || (*id != '\0' && strcmp(id, "fts") != 0 && !is_id(id)))
+	if (!id || (*id != '\0' && !is_fts_id(id) && !is_id(id)))
 		return refuse("unit_id", id, err);
 	return 0;
 }

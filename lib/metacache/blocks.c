@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/quote.h"
 #include "bundle/bundle_source.h"
+#include "index/index_header.h"
 
 void blocks_free(struct blocks *blocks)
 {
@@ -124,6 +125,18 @@ int blocks_from_dir(const char *base, int dirfd, const struct bundle_manifest *m
 	}
 	qsort(blocks_r->files.items, blocks_r->files.count, sizeof *blocks_r->files.items, by_name);
 	return 0;
+}
+
+void blocks_note_index(struct blocks *blocks, int index_fd, uint64_t index_bytes)
+{
+	struct index_header header;
+
+	if (index_header_read(index_fd, index_bytes, &header, NULL) < 0 ||
+	    header.flags & INDEX_HEADER_CORRUPTED)
+		return;
+	blocks->indexid = header.indexid;
+	blocks->log_file_seq = header.log_file_seq;
+	blocks->log_offset = header.log_file_head_offset;
 }
 
 static struct blocks_file *find(const struct blocks *blocks, const char *name)

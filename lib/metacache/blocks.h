@@ -31,6 +31,9 @@
  * unchanged or travel whole. */
 #define BLOCKS_HASHED_MAX (UINT64_C(4) << 30)
 
+/* Of the object: a smaller base has none, since a diff would hardly be a third of it. */
+#define BLOCKS_BASE_BYTES_MIN 1200
+
 /* A file of the base. Inode, size and time are those that it has on this disk: as
  * long as they are the same, it needs not be read. */
 struct blocks_file {
@@ -45,8 +48,8 @@ VEC(blocks_file_vec, struct blocks_file);
 
 struct blocks {
 	char *base; /* object name */
-	/* Where in the log the base's dovecot.index stands; 0s: unknown. Set and read by
-	 * the caller only. */
+	/* Where in the log the base's dovecot.index stands; 0s: unknown. Set by
+	 * blocks_note_index(), read by the caller only. */
 	uint32_t indexid, log_file_seq;
 	uint64_t log_offset;
 	struct blocks_file_vec files; /* sorted by name */
@@ -61,6 +64,9 @@ void blocks_free(struct blocks *blocks);
 int blocks_start(struct blocks *blocks_r, struct bundle_source *sources, size_t count,
 		 struct err *err);
 void blocks_finish(struct blocks *blocks, const char *base, const struct bundle_manifest *manifest);
+
+/* Read the header of the base's dovecot.index; one that can't be read is as good as none. */
+void blocks_note_index(struct blocks *blocks, int index_fd, uint64_t index_bytes);
 
 /* The same from a base that bundle_unpack() just unpacked into `dirfd`: reads its
  * files again for the hashes. */

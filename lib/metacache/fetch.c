@@ -1,6 +1,7 @@
 #include "metacache/fetch.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -8,6 +9,9 @@
 #include "base/fsx.h"
 #include "base/mem.h"
 #include "base/quote.h"
+#include "index/index_files.h"
+#include "metacache/blocks.h"
+#include "metacache/changes.h"
 
 #define SPOOL_MEMORY (4 * 1024 * 1024)
 #define CANDIDATES_MAX 16 /* bundles of one unit whose manifests are compared */
@@ -18,21 +22,34 @@ void fetch_free(struct fetched *fetched)
 	state_free(&fetched->state);
 }
 
-/* No more is taken than the listing announced. */
-static int get_bundle(const struct metacache *mc, const struct metacache_home *home,
-		      const struct remote_unit *remote, const char *name, struct spool *spool,
-		      struct err *err)
+struct fetch {
+	const struct metacache *mc;
+	const struct metacache_home *home;
+	const struct remote_unit *remote;
+	struct spool *spool;
+	const struct remote_object *loaded; /* which one the spool holds; NULL: none */
+	uint64_t bytes;                     /* downloaded so far */
+};
+
+/* No more is taken than the listing announced. 1; 0 it is not there any more; -1. */
+static int get_bundle(struct fetch *fetch, const struct remote_object *object, struct err *err)
 {
 	autobuf struct buf key = { 0 };
+	int ret;
 
-	for (size_t i = 0; i < remote->objects.count; i++) {
-		if (strcmp(remote->objects.items[i].name, name) == 0)
-			spool_set_max(spool, remote->objects.items[i].size_bytes);
+	if (fetch->loaded == object)
+		return 1;
+	fetch->loaded = NULL;
+	spool_set_max(fetch->spool, object->size_bytes);
+	remote_prefix(&key, fetch->home->prefix, fetch->remote->id);
+	buf_puts(&key, object->name);
+	spool_reset(fetch->spool);
+	ret = store_get(fetch->mc->store, buf_str(&key), fetch->spool, err);
+	if (ret > 0) {
+		fetch->loaded = object;
+		fetch->bytes += spool_size(fetch->spool);
 	}
-	remote_prefix(&key, home->prefix, remote->id);
-	buf_puts(&key, name);
-	spool_reset(spool);
-	return store_get(mc->store, buf_str(&key), spool, err);
+	return ret;
 }
 
 static int refuse(const char *name, struct err *err)
@@ -44,48 +61,79 @@ static int refuse(const char *name, struct err *err)
 			     "deleting it, makes the older bundle count again");
 }
 
-static bool is_of_unit(const struct bundle_manifest *manifest, const struct metacache *mc,
-		       const struct metacache_home *home, const struct remote_unit *remote)
+static bool is_of_unit(const struct bundle_manifest *manifest, const struct fetch *fetch)
 {
 	struct unit unit;
 	bool same;
 
 	if (manifest->unit[0] != '\0' && !bundle_name_allowed(manifest->unit, 64))
 		return false;
-	unit_classify(manifest->unit, &mc->rules, &unit);
-	same = strcmp(unit.id, remote->id) == 0 && strcmp(manifest->unit_id, remote->id) == 0 &&
-	       strcmp(manifest->username, home->user) == 0;
+	unit_classify(manifest->unit, &fetch->mc->rules, &unit);
+	same = strcmp(unit.id, fetch->remote->id) == 0 &&
+	       strcmp(manifest->unit_id, fetch->remote->id) == 0 &&
+	       strcmp(manifest->username, fetch->home->user) == 0;
 	unit_free(&unit);
 	return same;
 }
 
-static int read_manifest(const struct metacache *mc, const struct metacache_home *home,
-			 const struct remote_unit *remote, const char *name,
-			 const struct spool *spool, struct bundle_manifest *manifest,
-			 struct err *err)
+/* What the manifest says of itself has to be what the name says. */
+static int check_manifest(const struct fetch *fetch, const struct remote_object *object,
+			  const struct bundle_manifest *manifest, struct err *err)
 {
-	if (bundle_read_manifest(spool, manifest, err) < 0)
-		return refuse(name, err);
-	if (!is_of_unit(manifest, mc, home, remote)) {
-		err_set(err, ERR_DATA, "it is of user %s, unit %s", quote_str(manifest->username).s,
-			quote_str(manifest->unit).s);
-		return refuse(name, err);
-	}
+	bool is_diff = manifest->type == BUNDLE_DIFF;
+
+	if (!is_of_unit(manifest, fetch))
+		return err_set(err, ERR_DATA, "it is of user %s, unit %s",
+			       quote_str(manifest->username).s, quote_str(manifest->unit).s);
+	if (is_diff != object->parsed.is_diff)
+		return err_set(err, ERR_DATA, "it is a %s, its name is that of a %s",
+			       is_diff ? "diff" : "base", is_diff ? "base" : "diff");
+	if (is_diff && strcmp(manifest->base, remote_base_of(fetch->remote, object)->name) != 0)
+		return err_set(err, ERR_DATA, "it is of another base, %s",
+			       quote_str(manifest->base).s);
 	return 0;
 }
 
-/* The names that no listed bundle includes, newest first. Reads manifests until
- * that is known: only the newest one after a single writer. */
+static int read_manifest(const struct fetch *fetch, const struct remote_object *object,
+			 struct bundle_manifest *manifest, struct err *err)
+{
+	if (bundle_read_manifest(fetch->spool, manifest, err) < 0 ||
+	    check_manifest(fetch, object, manifest, err) < 0)
+		return refuse(object->name, err);
+	return 0;
+}
+
+/* The bundles that no other listed bundle contains. */
+struct head {
+	const struct remote_object *object;
+	int64_t created_ns; /* 0: not read */
+};
+VEC(head_vec, struct head);
+
 struct heads {
-	struct str_vec names;    /* not (yet) known to be included */
-	struct str_vec included; /* contained in a head */
-	const char *loaded;      /* the one that the spool holds */
+	struct head_vec heads;   /* the one to take first */
+	struct str_vec included; /* names of what is contained in a head */
 };
 
 static void heads_free(struct heads *heads)
 {
-	str_vec_free(&heads->names);
+	vec_free(&heads->heads);
 	str_vec_free(&heads->included);
+}
+
+/* All that is listed, newest first, but for orphans, and for bases that have a diff. */
+static void list_heads(const struct remote_unit *remote, struct heads *heads)
+{
+	for (size_t i = remote->objects.count; i-- > 0;) {
+		const struct remote_object *object = &remote->objects.items[i];
+		/* A base sorts right before its diffs. */
+		bool has_diff = i + 1 < remote->objects.count && !object->parsed.is_diff &&
+				remote_base_of(remote, object + 1) == object &&
+				object[1].parsed.is_diff;
+
+		if (!has_diff && !remote_is_orphan(remote, object))
+			vec_push(&heads->heads, ((struct head){ .object = object }));
+	}
 }
 
 /* `at` stands on the bundle that has these includes, and follows it; a bundle that
@@ -94,104 +142,255 @@ static void take_out(struct heads *heads, const struct str_vec *includes, size_t
 {
 	size_t kept = 0, was_at = *at;
 
-	for (size_t i = 0; i < heads->names.count; i++) {
-		char *name = heads->names.items[i];
+	for (size_t i = 0; i < heads->heads.count; i++) {
+		struct head head = heads->heads.items[i];
 
-		if (i != was_at && str_vec_has(includes, name))
-			vec_push(&heads->included, name);
-		else
-			heads->names.items[kept++] = name;
+		if (i == was_at || !str_vec_has(includes, head.object->name))
+			heads->heads.items[kept++] = head;
 		if (i == was_at)
 			*at = kept - 1;
 	}
-	heads->names.count = kept;
+	heads->heads.count = kept;
+	for (size_t i = 0; i < includes->count; i++)
+		vec_push(&heads->included, xstrdup(includes->items[i]));
 }
 
-static int find_heads(const struct metacache *mc, const struct metacache_home *home,
-		      const struct remote_unit *remote, struct spool *spool, struct heads *heads,
-		      struct err *err)
+static int later_first(const void *a, const void *b)
 {
-	for (size_t i = remote->objects.count; i-- > 0;) {
-		const struct remote_object *object = &remote->objects.items[i];
+	const struct head *x = a, *y = b;
 
-		if (object->parsed.is_diff)
-			return err_set(err, ERR_DATA, "%s is a diff, which this version can't read",
-				       object->name);
-		vec_push(&heads->names, xstrdup(object->name));
-	}
-	for (size_t i = 0; i < heads->names.count && (i == 0 || heads->names.count > 1); i++) {
+	return (x->created_ns < y->created_ns) - (x->created_ns > y->created_ns);
+}
+
+/* Reads manifests until it is known which bundles are heads: none after a single
+ * writer. 1; 0 the listing is out of date; -1. */
+static int find_heads(struct fetch *fetch, struct heads *heads, struct err *err)
+{
+	list_heads(fetch->remote, heads);
+	for (size_t i = 0; i < heads->heads.count && heads->heads.count > 1; i++) {
 		automanifest struct bundle_manifest manifest = { 0 };
-		const char *name = heads->names.items[i];
+		struct head *head = &heads->heads.items[i];
 		int ret;
 
 		if (i >= CANDIDATES_MAX)
 			return err_set(err, ERR_CONFLICT,
 				       "more than %d bundles of different writers", CANDIDATES_MAX);
-		ret = get_bundle(mc, home, remote, name, spool, err);
+		ret = get_bundle(fetch, head->object, err);
 		if (ret <= 0)
 			return ret;
-		heads->loaded = name;
-		if (read_manifest(mc, home, remote, name, spool, &manifest, err) < 0)
+		if (read_manifest(fetch, head->object, &manifest, err) < 0)
 			return -1;
+		head->created_ns = manifest.created_ns;
 		take_out(heads, &manifest.includes, &i);
 	}
+	if (heads->heads.count > 1)
+		qsort(heads->heads.items, heads->heads.count, sizeof *heads->heads.items,
+		      later_first);
 	return 1;
 }
 
-static int unpack(const struct metacache *mc, const struct spool *spool, int dirfd,
-		  const struct unit *unit, struct fetched *fetched, struct err *err)
-{
-	struct bundle_limits limits = { .depth_max = unit_name_depth(unit->kind) };
-	autounit struct unit found = { 0 };
+/* ---- what the new tree knows ---- */
 
-	if (bundle_unpack(spool, dirfd, &limits, &fetched->manifest, err) < 0)
-		return refuse(fetched->state.base, err);
-	fetched->bytes = fetched->state.base_bytes = spool_size(spool);
-	if (unit_rescan(dirfd, unit->path, &mc->rules, &found, err) < 0)
-		return -1;
-	state_set_files(&fetched->state, &found.files);
-	return 0;
+static void add_unmerged(const struct fetch *fetch, struct state *state,
+			 const struct remote_object *object)
+{
+	const struct remote_object *base =
+		object->parsed.is_diff ? remote_base_of(fetch->remote, object) : NULL;
+
+	vec_push(&state->unmerged, xstrdup(object->name));
+	if (base && strcmp(base->name, state->base) != 0 &&
+	    !str_vec_has(&state->unmerged, base->name))
+		vec_push(&state->unmerged, xstrdup(base->name));
 }
 
-static void fill_state(const struct metacache *mc, const struct metacache_home *home,
-		       struct heads *heads, struct state *state)
+/* Listed, and neither used nor in conflict: contained in what was chosen. */
+static void add_superseded(const struct fetch *fetch, const struct heads *heads,
+			   struct state *state)
 {
-	state_init(state, home->user, "");
+	for (size_t i = 0; i < fetch->remote->objects.count; i++) {
+		const char *name = fetch->remote->objects.items[i].name;
+
+		if (strcmp(name, state->base) != 0 && !str_vec_has(&state->diffs, name) &&
+		    !str_vec_has(&state->unmerged, name) && str_vec_has(&heads->included, name))
+			vec_push(&state->superseded, xstrdup(name));
+	}
+}
+
+static void fill_state(const struct fetch *fetch, const struct heads *heads, struct state *state)
+{
+	const struct remote_object *chosen = heads->heads.items[0].object, *base = chosen;
+
+	state_init(state, fetch->home->user, "");
 	free(state->host);
 	free(state->boot);
-	state->host = xstrdup(mc->host);
-	state->boot = xstrdup(mc->boot);
-	state->base = xstrdup(heads->names.items[0]);
-	for (size_t i = 1; i < heads->names.count; i++)
-		vec_push(&state->unmerged, xstrdup(heads->names.items[i]));
-	for (size_t i = 0; i < heads->included.count; i++)
-		vec_push(&state->superseded, xstrdup(heads->included.items[i]));
+	state->host = xstrdup(fetch->mc->host);
+	state->boot = xstrdup(fetch->mc->boot);
+	if (chosen->parsed.is_diff) {
+		base = remote_base_of(fetch->remote, chosen);
+		vec_push(&state->diffs, xstrdup(chosen->name));
+		state->diff_bytes = chosen->size_bytes;
+	}
+	state->base = xstrdup(base->name);
+	state->base_bytes = base->size_bytes;
+	for (size_t i = 1; i < heads->heads.count; i++)
+		add_unmerged(fetch, state, heads->heads.items[i].object);
+	add_superseded(fetch, heads, state);
 }
 
-static int unpack_new(const struct metacache *mc, const struct spool *spool, int staging_fd,
-		      const char *name, struct fetched *fetched, struct err *err)
-{
-	autofd int dirfd = -1;
-	autounit struct unit unit = { 0 };
-	automanifest struct bundle_manifest manifest = { 0 };
+/* ---- unpacking ---- */
 
-	if (bundle_read_manifest(spool, &manifest, err) < 0)
-		return -1;
-	unit_classify(manifest.unit, &mc->rules, &unit);
-	free(fetched->state.unit);
-	fetched->state.unit = xstrdup(manifest.unit);
+static int make_dir(int staging_fd, const char *name, struct err *err)
+{
+	int fd;
+
 	if (mkdirat(staging_fd, name, 0700) < 0)
 		return err_sys(err, errno, "make a directory in .trash");
-	dirfd = fsx_opendir(staging_fd, name);
-	if (dirfd < 0)
-		return err_sys(err, errno, "open a directory in .trash");
-	if (unpack(mc, spool, dirfd, &unit, fetched, err) < 0)
-		return -1;
-	if (unit.kind == UNIT_ROOT) {
-		for (size_t i = 0; i < fetched->manifest.gone.count; i++)
-			vec_push(&fetched->state.gone, xstrdup(fetched->manifest.gone.items[i]));
+	fd = fsx_opendir(staging_fd, name);
+	if (fd < 0)
+		err_sys(err, errno, "open a directory in .trash");
+	return fd;
+}
+
+static struct bundle_limits limits_of(const struct bundle_manifest *manifest,
+				      const struct unit_rules *rules)
+{
+	autounit struct unit unit = { 0 };
+
+	unit_classify(manifest->unit, rules, &unit);
+	return (struct bundle_limits){ .depth_max = unit_name_depth(unit.kind) };
+}
+
+/* Its blocks are for the next diff: not having them costs a base then. */
+static void note_blocks(const struct fetch *fetch, const char *base, int dirfd,
+			const struct bundle_manifest *manifest, struct blocks *blocks_r)
+{
+	autounit struct unit unit = { 0 };
+	const char *log_name;
+
+	*blocks_r = (struct blocks){ 0 };
+	if (spool_size(fetch->spool) < BLOCKS_BASE_BYTES_MIN ||
+	    blocks_from_dir(base, dirfd, manifest, blocks_r, NULL) < 0)
+		return;
+	unit_classify(manifest->unit, &fetch->mc->rules, &unit);
+	log_name = changes_log_name(&unit);
+	if (log_name) {
+		autofree char *index = xstrndup(log_name, strlen(log_name) - strlen(".log"));
+		autofd int fd = fsx_openat(dirfd, index, O_RDONLY, 0);
+		struct fsx_stat st;
+
+		if (fd >= 0 && fsx_fstat(fd, &st) == 0)
+			blocks_note_index(blocks_r, fd, st.size_bytes);
 	}
-	return state_write(dirfd, &fetched->state, NULL, err) < 0 ? -1 : 1;
+}
+
+/* A base goes into `name` itself. 1, 0 gone, -1. */
+static int unpack_base(struct fetch *fetch, const struct remote_object *base, int staging_fd,
+		       const char *name, struct bundle_manifest *manifest, struct blocks *blocks,
+		       int *dirfd_r, struct err *err)
+{
+	struct bundle_limits limits;
+	int ret = get_bundle(fetch, base, err);
+
+	if (ret <= 0)
+		return ret;
+	if (read_manifest(fetch, base, manifest, err) < 0)
+		return -1;
+	limits = limits_of(manifest, &fetch->mc->rules);
+	bundle_manifest_free(manifest);
+	*dirfd_r = make_dir(staging_fd, name, err);
+	if (*dirfd_r < 0)
+		return -1;
+	if (bundle_unpack(fetch->spool, *dirfd_r, &limits, manifest, err) < 0)
+		return refuse(base->name, err);
+	note_blocks(fetch, base->name, *dirfd_r, manifest, blocks);
+	return 1;
+}
+
+static int apply_diff(struct fetch *fetch, const struct remote_object *diff, int basefd, int dirfd,
+		      struct bundle_manifest *manifest, struct blocks *blocks, struct err *err)
+{
+	struct bundle_limits limits;
+	int ret = get_bundle(fetch, diff, err);
+
+	if (ret <= 0)
+		return ret;
+	if (read_manifest(fetch, diff, manifest, err) < 0)
+		return -1;
+	limits = limits_of(manifest, &fetch->mc->rules);
+	bundle_manifest_free(manifest);
+	if (bundle_apply(fetch->spool, basefd, dirfd, &limits, manifest, err) < 0)
+		return refuse(diff->name, err);
+	if (blocks->base && blocks_identify(blocks, dirfd, manifest, NULL) < 0)
+		blocks_free(blocks);
+	return 1;
+}
+
+/* The base beside it, the diff over that into `name`. */
+static int unpack_diff(struct fetch *fetch, const struct remote_object *diff, int staging_fd,
+		       const char *name, struct bundle_manifest *manifest, struct blocks *blocks,
+		       int *dirfd_r, struct err *err)
+{
+	autofree char *base_name = xasprintf("%s.base", name);
+	automanifest struct bundle_manifest of_base = { 0 };
+	autofd int basefd = -1;
+	int ret = unpack_base(fetch, remote_base_of(fetch->remote, diff), staging_fd, base_name,
+			      &of_base, blocks, &basefd, err);
+
+	if (ret > 0) {
+		*dirfd_r = make_dir(staging_fd, name, err);
+		ret = *dirfd_r < 0
+			      ? -1
+			      : apply_diff(fetch, diff, basefd, *dirfd_r, manifest, blocks, err);
+	}
+	if (ret > 0 && fsx_remove_tree(staging_fd, base_name, err) < 0)
+		return -1;
+	return ret;
+}
+
+static void note_log_end(int dirfd, const struct unit *unit, struct index_position *end_r)
+{
+	const char *log_name = changes_log_name(unit);
+	autoindexfiles struct index_files files = { .index = -1, .log = -1, .log2 = -1 };
+
+	if (!log_name || index_files_open(dirfd, log_name, &files, NULL) < 0 || files.log < 0 ||
+	    index_changes_end(files.log, files.log_bytes, end_r, NULL) < 0)
+		*end_r = (struct index_position){ 0 };
+}
+
+static int finish(const struct fetch *fetch, int dirfd, struct blocks *blocks,
+		  struct fetched *fetched, struct err *err)
+{
+	autounit struct unit unit = { 0 };
+	struct state *state = &fetched->state;
+
+	if (unit_rescan(dirfd, fetched->manifest.unit, &fetch->mc->rules, &unit, err) < 0)
+		return -1;
+	free(state->unit);
+	state->unit = xstrdup(fetched->manifest.unit);
+	state_set_files(state, &unit.files);
+	note_log_end(dirfd, &unit, &state->log);
+	if (unit.kind == UNIT_ROOT)
+		str_vec_copy(&state->gone, &fetched->manifest.gone);
+	fetched->bytes = fetch->bytes;
+	if (blocks->base && blocks_write(dirfd, blocks, err) < 0)
+		return -1;
+	return state_write(dirfd, state, NULL, err) < 0 ? -1 : 1;
+}
+
+static int unpack(struct fetch *fetch, int staging_fd, const char *name, struct fetched *fetched,
+		  struct err *err)
+{
+	autoblocks struct blocks blocks = { 0 };
+	autofd int dirfd = -1;
+	const char *diff = fetched->state.diffs.count > 0 ? fetched->state.diffs.items[0] : NULL;
+	const struct remote_object *chosen =
+		remote_find_object(fetch->remote, diff ? diff : fetched->state.base);
+	int ret = diff ? unpack_diff(fetch, chosen, staging_fd, name, &fetched->manifest, &blocks,
+				     &dirfd, err)
+		       : unpack_base(fetch, chosen, staging_fd, name, &fetched->manifest, &blocks,
+				     &dirfd, err);
+
+	return ret > 0 ? finish(fetch, dirfd, &blocks, fetched, err) : ret;
 }
 
 int fetch_unit(const struct metacache *mc, const struct metacache_home *home,
@@ -199,17 +398,13 @@ int fetch_unit(const struct metacache *mc, const struct metacache_home *home,
 	       struct fetched *fetched_r, struct err *err)
 {
 	autospool struct spool *spool = spool_new(mc->settings->spool_dir, SPOOL_MEMORY);
+	struct fetch fetch = { .mc = mc, .home = home, .remote = remote, .spool = spool };
 	CLEANUP(heads_free) struct heads heads = { 0 };
-	int ret = find_heads(mc, home, remote, spool, &heads, err);
+	int ret = find_heads(&fetch, &heads, err);
 
 	*fetched_r = (struct fetched){ 0 };
-	if (ret <= 0 || heads.names.count == 0)
+	if (ret <= 0 || heads.heads.count == 0)
 		return ret < 0 ? -1 : 0;
-	fill_state(mc, home, &heads, &fetched_r->state);
-	if (heads.names.items[0] != heads.loaded) {
-		ret = get_bundle(mc, home, remote, fetched_r->state.base, spool, err);
-		if (ret <= 0)
-			return ret;
-	}
-	return unpack_new(mc, spool, staging_fd, name, fetched_r, err);
+	fill_state(&fetch, &heads, &fetched_r->state);
+	return unpack(&fetch, staging_fd, name, fetched_r, err);
 }

@@ -17,7 +17,8 @@
 const char *flush_outcome_name(enum flush_outcome outcome)
 {
 	static const char *const names[] = {
-		[FLUSH_UNCHANGED] = "unchanged", [FLUSH_UPLOADED] = "uploaded",
+		[FLUSH_UNCHANGED] = "unchanged", [FLUSH_SKIPPED] = "skipped",
+		[FLUSH_UPLOADED] = "uploaded",   [FLUSH_OBSOLETE] = "obsolete",
 		[FLUSH_CONFLICT] = "conflict",   [FLUSH_BUSY] = "busy",
 		[FLUSH_FAILED] = "failed",
 	};
@@ -207,27 +208,35 @@ static int flush_units(struct flush *flush, struct workers *pool, struct flush_r
 	return 0;
 }
 
-/* After a flush in which everything went well all is known; else look again. */
+/* What was looked at is known; else look again. */
 static int record(const struct flush *flush, struct err *err)
 {
 	size_t count = flush->scanned.units.count;
-	const struct state **states = xcalloc(count, sizeof *states);
-	bool all_known = true;
-	int ret;
+	autofree struct metacache_known *known = xcalloc(count, sizeof *known);
 
 	for (size_t i = 0; i < count; i++) {
-		const struct flush_unit *job = &flush->jobs[i];
+		struct flush_unit *job = &flush->jobs[i];
 
-		all_known &= job->unit && job->known && job->err.code == ERR_NONE;
-		states[i] = &job->state;
+		if (!job->unit || !job->known || job->err.code != ERR_NONE)
+			return metacache_record(flush->mc, flush->home, flush->homefd, err);
+		known[i] = (struct metacache_known){
+			.state = &job->state,
+			.changes = flush_unit_changes(job),
+		};
 	}
-	if (all_known)
-		ret = metacache_record_scanned(flush->mc, flush->home, &flush->scanned, states,
-					       err);
-	else
-		ret = metacache_record(flush->mc, flush->home, flush->homefd, err);
-	free(states);
-	return ret;
+	return metacache_record_scanned(flush->mc, flush->home, &flush->scanned, known, err);
+}
+
+/* Have the next refresh look at storage, however soon it comes. */
+static int mark_obsolete(const struct flush *flush, struct err *err)
+{
+	autostate struct state state = { 0 };
+	int ret = state_read(flush->homefd, &state, err);
+
+	if (ret <= 0 || state.refresh)
+		return ret < 0 ? -1 : 0;
+	state.refresh = true;
+	return state_write(flush->homefd, &state, NULL, err);
 }
 
 static int open_and_scan(struct flush *flush, struct err *err)
@@ -280,6 +289,8 @@ int flush_user(const struct metacache *mc, const struct metacache_home *home,
 	if (!options->dry_run) {
 		struct err failed = { 0 };
 
+		if (result_r->units[FLUSH_OBSOLETE] > 0 && mark_obsolete(&flush, &failed) < 0)
+			metacache_warn(mc, "metacache_mark_failed", home->user, &failed);
 		if (record(&flush, &failed) < 0)
 			metacache_warn(mc, "metacache_registry_failed", home->user, &failed);
 	}

@@ -2,8 +2,8 @@
  *
  * A unit whose files are what they were at the last upload costs nothing. Else:
  * a consistent copy, a listing of the unit in storage, and if that holds nothing
- * which this tree does not contain, one PUT of a new base; then .state, then the
- * superseded bundles are deleted. Killed between any two of these steps, storage
+ * which this tree does not contain, one PUT of a diff or a new base; then .state, then
+ * the superseded bundles are deleted. Killed between any two of these steps, storage
  * is complete, and the next flush goes on from there. */
 #pragma once
 
@@ -18,8 +18,10 @@ struct workers;
 
 struct flush_options {
 	unsigned priority_min; /* only units of this priority and below (N…3); 0: all */
-	bool important_only;   /* -i; every change counts as important for now */
-	bool overwrite;        /* local wins over what another writer put: an operator's word */
+	bool important_only;   /* only units with important changes */
+	bool due_only;  /* only units whose important changes are past the upload interval, or
+			   with obox_max_rescan_mail_count new mails */
+	bool overwrite; /* local wins over what another writer put: an operator's word */
 	bool dry_run;
 	/* Many users are flushed at once: one with few changes is worked on by the
 	 * calling thread alone, which saves handing its units to others. */
@@ -28,7 +30,10 @@ struct flush_options {
 
 enum flush_outcome {
 	FLUSH_UNCHANGED,
+	FLUSH_SKIPPED,  /* has changes, but not such as were asked for */
 	FLUSH_UPLOADED, /* in a dry run: would be */
+	FLUSH_OBSOLETE, /* storage has a newer one, and nothing would be lost here: not written,
+			   and the next refresh replaces it */
 	FLUSH_CONFLICT, /* another writer's bundle is in storage; both sides kept */
 	FLUSH_BUSY,     /* Dovecot or another program keeps it locked; try again */
 	FLUSH_FAILED,

@@ -72,7 +72,7 @@ static void add_result(struct all *all, const struct flush_result *result)
 	totals->conflicts += result->worst == FLUSH_CONFLICT;
 	totals->busy += result->worst == FLUSH_BUSY;
 	totals->failed += result->worst == FLUSH_FAILED;
-	if (result->worst != FLUSH_UNCHANGED && all->fn && all->fn(all->ctx, result, &all->err) < 0)
+	if (result->worst > FLUSH_SKIPPED && all->fn && all->fn(all->ctx, result, &all->err) < 0)
 		atomic_store(&all->stop, true);
 	pthread_mutex_unlock(&all->mutex);
 }

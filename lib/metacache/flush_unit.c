@@ -9,11 +9,10 @@
 #include "base/mem.h"
 #include "base/quote.h"
 #include "bundle/bundle.h"
+#include "metacache/flush_pack.h"
 #include "metacache/remote.h"
 #include "metacache/snapshot.h"
 #include "store/store.h"
-
-#define SPOOL_MEMORY (2 * 1024 * 1024) /* of one packed bundle; more goes to disk */
 
 /* The unique part of a tree's first bundle is made of what only this directory has:
  * host, inode and time of birth. A run after a kill makes the same one, so that
@@ -77,20 +76,29 @@ static bool same_names(const struct str_vec *a, const struct str_vec *b)
 	return true;
 }
 
-static void copy_names(struct str_vec *to, const struct str_vec *from)
+static bool same_folders(const struct flush_unit *job)
 {
-	str_vec_free(to);
-	for (size_t i = 0; i < from->count; i++)
-		vec_push(to, xstrdup(from->items[i]));
+	return same_names(&job->state.folders, job->folders) &&
+	       same_names(&job->state.gone, job->gone);
 }
 
 static bool is_unchanged(const struct flush_unit *job)
 {
-	const struct state *state = &job->state;
+	return state_matches(&job->state, &job->unit->files) &&
+	       (!job->folders || same_folders(job));
+}
 
-	return state_matches(state, &job->unit->files) &&
-	       (!job->folders ||
-		(same_names(&state->folders, job->folders) && same_names(&state->gone, job->gone)));
+/* What changed since the last upload; the logs are read only when that is asked. */
+static const struct changes_found *find_changes(struct flush_unit *job)
+{
+	if (!job->found.reason) {
+		changes_find(job->unitfd, job->unit, job->known ? &job->state : NULL, &job->found);
+		if (job->folders && !same_folders(job)) {
+			job->found.class = CHANGES_IMPORTANT;
+			job->found.reason = "folders came or went";
+		}
+	}
+	return &job->found;
 }
 
 static int conflict(struct flush_unit *job, const char *theirs, const char *what)
@@ -117,63 +125,6 @@ static int fail(struct flush_unit *job)
 	return err_prefix(&job->err, "%s", unit_title(job->unit));
 }
 
-/* Everything listed that the new base stands in for. */
-static void collect_superseded(const struct flush_unit *job, const struct remote_unit *remote,
-			       struct str_vec *names)
-{
-	const struct state *state = &job->state;
-
-	if (!job->reborn && !job->options->overwrite) {
-		remote_judge(remote, state, names);
-		if (state->base)
-			vec_push(names, xstrdup(state->base));
-		for (size_t i = 0; i < state->diffs.count; i++)
-			vec_push(names, xstrdup(state->diffs.items[i]));
-		return;
-	}
-	for (size_t i = 0; i < remote->objects.count; i++)
-		vec_push(names, xstrdup(remote->objects.items[i].name));
-}
-
-/* Names sort by time, and a new base must sort after what it contains, also when
- * another host's clock is ahead. */
-static int64_t time_for_name(const struct remote_unit *remote)
-{
-	int64_t now_ns = clock_now_ns();
-
-	for (size_t i = 0; i < remote->objects.count; i++) {
-		int64_t after_ns;
-
-		if (!__builtin_mul_overflow(remote->objects.items[i].parsed.base_time_us + 1, 1000,
-					    &after_ns) &&
-		    after_ns > now_ns)
-			now_ns = after_ns;
-	}
-	return now_ns;
-}
-
-static int pack(const struct flush_unit *job, const struct snapshot *snapshot, int64_t time_ns,
-		const struct str_vec *includes, struct spool *spool, struct err *err)
-{
-	const struct store_compression *compression = store_compression(job->mc->store);
-	struct bundle_compression filter = { .name = compression->name,
-					     .level = compression->level };
-	automanifest struct bundle_manifest manifest = {
-		.type = BUNDLE_BASE,
-		.username = xstrdup(job->home->user),
-		.unit = xstrdup(job->unit->path),
-		.unit_id = xstrdup(job->unit->id),
-		.host = xstrdup(job->mc->host),
-		.created_ns = time_ns,
-	};
-
-	copy_names(&manifest.includes, includes);
-	if (job->gone)
-		copy_names(&manifest.gone, job->gone);
-	return bundle_pack(&manifest, snapshot->sources, snapshot->source_count, &filter, spool,
-			   err);
-}
-
 static int put(const struct flush_unit *job, const char *name, const struct spool *spool,
 	       struct err *err)
 {
@@ -194,63 +145,79 @@ static int put(const struct flush_unit *job, const char *name, const struct spoo
 }
 
 /* The upload is there: note it, with a new name for the next one. */
-static int note_upload(struct flush_unit *job, const char *name, uint64_t bytes,
-		       const struct snapshot *snapshot, const struct str_vec *superseded,
-		       struct err *err)
+static int note_upload(struct flush_unit *job, const struct snapshot *snapshot,
+		       const struct flush_packed *packed, struct err *err)
 {
 	struct state *state = &job->state;
 
-	free(state->base);
-	state->base = xstrdup(name);
-	state->base_bytes = bytes;
-	str_vec_free(&state->diffs);
-	state->diff_bytes = 0;
-	copy_names(&state->superseded, superseded);
-	if (job->options->overwrite)
-		str_vec_free(&state->unmerged);
+	if (packed->is_diff) {
+		str_vec_free(&state->diffs);
+		vec_push(&state->diffs, xstrdup(buf_str(&packed->name)));
+		state->diff_bytes = spool_size(packed->spool);
+	} else {
+		free(state->base);
+		state->base = xstrdup(buf_str(&packed->name));
+		state->base_bytes = spool_size(packed->spool);
+		str_vec_free(&state->diffs);
+		state->diff_bytes = 0;
+	}
+	str_vec_copy(&state->superseded, &packed->superseded);
+	str_vec_copy(&state->unmerged, &packed->unmerged);
 	free(state->installing);
 	state->installing = NULL;
 	bundle_name_unique(state->next);
 	state->uploaded_ns = clock_now_ns();
+	flush_pack_log_end(job->unit, snapshot, &state->log);
 	state_set_files(state, &snapshot->files);
 	unit_set_files(job->unit, &snapshot->files);
 	job->unit->has_state = true;
 	if (job->folders) {
-		copy_names(&state->folders, job->folders);
-		copy_names(&state->gone, job->gone);
+		str_vec_copy(&state->folders, job->folders);
+		str_vec_copy(&state->gone, job->gone);
 	}
 	return write_state(job, err);
+}
+
+/* Without it the next upload is a base: no reason to fail. */
+static void write_blocks(const struct flush_unit *job, const struct flush_packed *packed)
+{
+	struct err err = { 0 };
+
+	if (packed->blocks.base && blocks_write(job->unitfd, &packed->blocks, &err) < 0)
+		metacache_warn(job->mc, "metacache_blocks_failed", job->home->user, &err);
 }
 
 static int upload(struct flush_unit *job, const struct snapshot *snapshot,
 		  const struct remote_unit *remote)
 {
-	autospool struct spool *spool = spool_new(job->mc->settings->spool_dir, SPOOL_MEMORY);
-	autobuf struct buf name = { 0 };
-	struct str_vec superseded = { 0 };
-	int64_t time_ns = time_for_name(remote);
-	int ret;
+	autopacked struct flush_packed packed = { 0 };
 
-	collect_superseded(job, remote, &superseded);
-	bundle_name_base(&name, time_ns, job->state.next);
-	ret = pack(job, snapshot, time_ns, &superseded, spool, &job->err);
-	if (ret == 0)
-		ret = put(job, buf_str(&name), spool, &job->err);
-	if (ret == 0)
-		ret = note_upload(job, buf_str(&name), spool_size(spool), snapshot, &superseded,
-				  &job->err);
-	if (ret == 0) {
-		job->outcome = FLUSH_UPLOADED;
-		job->known = true;
-		job->bytes = spool_size(spool);
-		tidy_add(job->tidy, job->home, job->unit->path, job->unit->id, &superseded);
-		log_info(job->mc->log, "metacache_upload_finished",
-			 log_str("user", job->home->user), log_str("unit", job->unit->path),
-			 log_str("bundle", buf_str(&name)), log_uint("bytes", job->bytes));
-		conflict_remains(job);
-	}
-	str_vec_free(&superseded);
-	return ret < 0 ? fail(job) : 0;
+	if (flush_pack(job, snapshot, remote, &packed, &job->err) < 0 ||
+	    put(job, buf_str(&packed.name), packed.spool, &job->err) < 0)
+		return fail(job);
+	write_blocks(job, &packed);
+	if (note_upload(job, snapshot, &packed, &job->err) < 0)
+		return fail(job);
+	job->outcome = FLUSH_UPLOADED;
+	job->known = true;
+	job->found = (struct changes_found){ .reason = "" };
+	job->bytes = spool_size(packed.spool);
+	tidy_add(job->tidy, job->home, job->unit->path, job->unit->id, &packed.superseded);
+	log_info(job->mc->log, "metacache_upload_finished", log_str("user", job->home->user),
+		 log_str("unit", job->unit->path), log_str("bundle", buf_str(&packed.name)),
+		 log_str("type", packed.is_diff ? "diff" : "base"), log_uint("bytes", job->bytes));
+	conflict_remains(job);
+	return 0;
+}
+
+/* Storage has what this tree has not. If nothing would be lost, it gives way to that at
+ * the next refresh. */
+static int obsolete(struct flush_unit *job, const struct remote_unit *remote)
+{
+	if (!job->known || find_changes(job)->class == CHANGES_IMPORTANT)
+		return conflict(job, remote_unknown(remote, &job->state)->name, "changed here");
+	job->outcome = FLUSH_OBSOLETE;
+	return 0;
 }
 
 /* Of a folder that was deleted and made anew: something was put under its id since
@@ -271,7 +238,7 @@ static int upload_changed(struct flush_unit *job, const struct remote_unit *remo
 
 	if (!job->options->overwrite && (!job->reborn || is_newer(job, remote)) &&
 	    remote_judge(remote, &job->state, NULL) == REMOTE_NEWER)
-		return conflict(job, remote_unknown(remote, &job->state)->name, "changed here");
+		return obsolete(job, remote);
 	if (job->options->dry_run) {
 		job->outcome = FLUSH_UPLOADED;
 		return 0;
@@ -298,6 +265,34 @@ void flush_unit_upload(struct flush_unit *job)
 		upload_changed(job, &listed);
 }
 
+/* Past the upload interval, or with as many mails as are read again without it at most. */
+static bool is_due(struct flush_unit *job)
+{
+	const struct settings *settings = job->mc->settings;
+	int64_t since_ms = (clock_now_ns() - job->state.uploaded_ns) / 1000000;
+	const struct changes_found *found = find_changes(job);
+
+	return found->appends >= settings->obox_max_rescan_mail_count ||
+	       (found->class == CHANGES_IMPORTANT &&
+		(since_ms < 0 || since_ms >= settings->metacache_upload_interval_ms));
+}
+
+static bool is_wanted(struct flush_unit *job)
+{
+	const struct flush_options *options = job->options;
+
+	if (options->overwrite)
+		return true;
+	if (options->important_only && find_changes(job)->class != CHANGES_IMPORTANT)
+		return false;
+	return !options->due_only || is_due(job);
+}
+
+enum registry_changes flush_unit_changes(struct flush_unit *job)
+{
+	return find_changes(job)->class;
+}
+
 void flush_unit_look(struct flush_unit *job)
 {
 	job->outcome = FLUSH_UNCHANGED;
@@ -318,8 +313,14 @@ void flush_unit_look(struct flush_unit *job)
 		return;
 	}
 	job->changed = !job->known || job->options->overwrite || !is_unchanged(job);
+	if (job->changed && !is_wanted(job)) {
+		job->changed = false;
+		job->outcome = FLUSH_SKIPPED;
+	}
 	if (job->changed)
 		return;
+	if (job->outcome == FLUSH_UNCHANGED)
+		job->found = (struct changes_found){ .reason = "" };
 	conflict_remains(job);
 	if (!job->options->dry_run)
 		tidy_add(job->tidy, job->home, job->unit->path, job->unit->id,

@@ -1,6 +1,7 @@
 /* One unit of a flush, in two steps; flush.h is the whole. */
 #pragma once
 
+#include "metacache/changes.h"
 #include "metacache/flush.h"
 #include "metacache/remote.h"
 #include "metacache/state.h"
@@ -27,12 +28,13 @@ struct flush_unit {
 	enum flush_outcome outcome;
 	uint64_t bytes;
 	struct err err;
-	/* Between the two steps. */
+	/* Between the steps. */
 	int unitfd;
 	struct state state;
 	bool changed;
-	bool known; /* there is a readable .state, and it says what `state` says */
-	bool named; /* state.next is on disk, or would be the same again */
+	bool known;                 /* there is a readable .state, and it says what `state` says */
+	bool named;                 /* state.next is on disk, or would be the same again */
+	struct changes_found found; /* once they were looked for: has a reason then */
 };
 
 /* Look at the unit, without asking storage: either it is `changed` and has to be
@@ -41,5 +43,8 @@ void flush_unit_look(struct flush_unit *job);
 
 /* Upload it; sets the outcome. */
 void flush_unit_upload(struct flush_unit *job);
+
+/* Which changes it has now that are not uploaded. */
+enum registry_changes flush_unit_changes(struct flush_unit *job);
 
 void flush_unit_free(struct flush_unit *job);

@@ -9,6 +9,7 @@
 
 #include "base/fsx.h"
 #include "base/mem.h"
+#include "metacache/blocks.h"
 #include "metacache/session.h"
 #include "metacache/trash.h"
 
@@ -99,6 +100,14 @@ static int move_others(int dirfd, int aside_fd, const struct unit_file_vec *old,
 	return 0;
 }
 
+/* Those that were here are of another base, and so are as good as none. */
+static int move_blocks(int from_fd, int to_fd, struct err *err)
+{
+	if (renameat(from_fd, BLOCKS_NAME, to_fd, BLOCKS_NAME) < 0 && errno != ENOENT)
+		return err_sys(err, errno, "move " BLOCKS_NAME " into place");
+	return 0;
+}
+
 static int write_mark(int dirfd, const struct state *state, struct err *err)
 {
 	struct state mark = *state;
@@ -160,7 +169,7 @@ static int install_files(int staging_fd, const char *name, int to_fd, const stru
 	if (write_mark(to_fd, state, err) < 0 ||
 	    move_files(from_fd, to_fd, &state->files, &replaced, err) < 0 ||
 	    move_others(to_fd, from_fd, &old.files, &state->files, &replaced, err) < 0 ||
-	    state_write(to_fd, state, NULL, err) < 0)
+	    move_blocks(from_fd, to_fd, err) < 0 || state_write(to_fd, state, NULL, err) < 0)
 		return -1;
 	return replaced < judged->count
 		       ? 0 /* a filesystem that can't exchange */

@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "base/quote.h"
 #include "cluster/doveadm.h"
+#include "metacache/changes.h"
 #include "metacache/state.h"
 #include "metacache/trash.h"
 #include "metacache/user_lock.h"
@@ -291,21 +292,25 @@ static void add_unit(struct registry_user *row, const struct unit *unit, const s
 		row->last_access[unit->priority] = access;
 }
 
-/* Adds one unit to the row; whether it is settled. A state that can't be read
- * counts as changes that matter: unknown means keep. */
-static bool record_unit(const struct unit *unit, const struct state *state,
+/* Adds one unit to the row; whether it is settled. */
+static bool record_unit(const struct unit *unit, const struct metacache_known *known,
 			struct registry_user *row)
 {
-	add_unit(row, unit, state);
-	if (!state || !state_matches(state, &unit->files))
-		row->changes = CHANGES_IMPORTANT;
-	if (state && unit->kind == UNIT_ROOT)
-		row->last_service = state->last_service;
-	return state && state_settled(state, &unit->files);
+	int64_t newest = unit->newest_ns / 1000000000;
+
+	add_unit(row, unit, known->state);
+	if (known->changes > row->changes)
+		row->changes = known->changes;
+	if (known->changes == CHANGES_IMPORTANT &&
+	    (row->unflushed_since == 0 || newest < row->unflushed_since))
+		row->unflushed_since = newest;
+	if (known->state && unit->kind == UNIT_ROOT)
+		row->last_service = known->state->last_service;
+	return known->state && state_settled(known->state, &unit->files);
 }
 
 int metacache_record_scanned(const struct metacache *mc, const struct metacache_home *home,
-			     const struct home *scanned, const struct state *const *states,
+			     const struct home *scanned, const struct metacache_known *known,
 			     struct err *err)
 {
 	struct registry_user row = {
@@ -323,38 +328,51 @@ int metacache_record_scanned(const struct metacache *mc, const struct metacache_
 	if (scanned->units.count == 0)
 		return registry_remove(mc->registry, home->user, err) < 0 ? -1 : 0;
 	for (size_t i = 0; i < scanned->units.count; i++)
-		settled &= record_unit(&scanned->units.items[i], states[i], &row);
-	if (settled)
+		settled &= record_unit(&scanned->units.items[i], &known[i], &row);
+	if (settled && row.changes == CHANGES_NONE)
 		unit_fingerprint(scanned, row.settled);
 	return registry_put(mc->registry, &row, err);
+}
+
+/* A state that can't be read is as good as none. */
+static void look_at_unit(const struct metacache_home *home, int homefd, const struct home *scanned,
+			 const struct unit *unit, struct state *state_r,
+			 struct metacache_known *known_r)
+{
+	autofd int unitfd = fsx_opendir(homefd, unit->path);
+	struct changes_found found;
+
+	*known_r = (struct metacache_known){ .changes = CHANGES_IMPORTANT };
+	if (unitfd < 0)
+		return;
+	if (unit->has_state && state_read_of(unitfd, home->user, unit->path, state_r, NULL) > 0)
+		known_r->state = state_r;
+	changes_find(unitfd, unit, known_r->state, &found);
+	known_r->changes = found.class;
+	if (unit->kind == UNIT_ROOT && known_r->state && changes_in_folders(scanned, state_r))
+		known_r->changes = CHANGES_IMPORTANT;
 }
 
 int metacache_record(const struct metacache *mc, const struct metacache_home *home, int homefd,
 		     struct err *err)
 {
 	autohome struct home scanned = { 0 };
-	struct state *read;
-	const struct state **states;
+	autofree struct metacache_known *known = NULL;
+	struct state *states;
 	int ret;
 
 	if (!mc->registry)
 		return 0;
 	if (unit_scan(homefd, &mc->rules, &scanned, err) < 0)
 		return -1;
-	read = xcalloc(scanned.units.count, sizeof *read);
 	states = xcalloc(scanned.units.count, sizeof *states);
-	for (size_t i = 0; i < scanned.units.count; i++) {
-		const struct unit *unit = &scanned.units.items[i];
-		autofd int unitfd = fsx_opendir(homefd, unit->path);
-
-		if (unitfd >= 0 && unit->has_state &&
-		    state_read_of(unitfd, home->user, unit->path, &read[i], NULL) > 0)
-			states[i] = &read[i];
-	}
-	ret = metacache_record_scanned(mc, home, &scanned, states, err);
+	known = xcalloc(scanned.units.count, sizeof *known);
 	for (size_t i = 0; i < scanned.units.count; i++)
-		state_free(&read[i]);
-	free(read);
+		look_at_unit(home, homefd, &scanned, &scanned.units.items[i], &states[i],
+			     &known[i]);
+	ret = metacache_record_scanned(mc, home, &scanned, known, err);
+	for (size_t i = 0; i < scanned.units.count; i++)
+		state_free(&states[i]);
 	free(states);
 	return ret;
 }

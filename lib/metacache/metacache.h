@@ -93,11 +93,14 @@ int metacache_walk(const struct metacache *mc, metacache_home_fn *fn, void *ctx,
 int metacache_record(const struct metacache *mc, const struct metacache_home *home, int homefd,
 		     struct err *err);
 
-/* The same for who just looked: `states` has the .state of each unit of `scanned`,
- * NULL where there is none that can be read. */
+/* The same for who just looked: what is known of each unit of `scanned`. */
 struct state;
+struct metacache_known {
+	const struct state *state; /* NULL where there is none that can be read */
+	enum registry_changes changes;
+};
 int metacache_record_scanned(const struct metacache *mc, const struct metacache_home *home,
-			     const struct home *scanned, const struct state *const *states,
+			     const struct home *scanned, const struct metacache_known *known,
 			     struct err *err);
 
 /* A warning event that carries an error; for what the registry could not take. */

@@ -12,6 +12,7 @@
 #include "base/fsx.h"
 #include "base/mem.h"
 #include "base/workers.h"
+#include "metacache/changes.h"
 #include "metacache/fetch.h"
 #include "metacache/install.h"
 #include "metacache/remote.h"
@@ -119,11 +120,16 @@ static int look_here(struct refresh *refresh, const char *user, struct err *err)
 	return 1;
 }
 
-/* Changed here since storage last had it? Unknown counts as yes; a tree that an
- * interrupted refresh left is nobody's work. */
-static bool has_changes(const struct unit *unit, const struct state *state)
+/* Would anything be lost if storage's version took its place? Unknown counts as yes;
+ * a tree that an interrupted refresh left is nobody's work. */
+static bool has_important_changes(int unitfd, const struct unit *unit, const struct state *state)
 {
-	return !state || (!state->installing && !state_matches(state, &unit->files));
+	struct changes_found found;
+
+	if (!state)
+		return true;
+	changes_find(unitfd, unit, state, &found);
+	return !state->installing && found.class == CHANGES_IMPORTANT;
 }
 
 static enum refresh_outcome judge_obsolete(const struct refresh *refresh, int unitfd,
@@ -132,7 +138,7 @@ static enum refresh_outcome judge_obsolete(const struct refresh *refresh, int un
 {
 	int in_use;
 
-	if (has_changes(unit, state) && !refresh->options->discard_important) {
+	if (!refresh->options->discard_important && has_important_changes(unitfd, unit, state)) {
 		err_set(err, ERR_CONFLICT,
 			"%s changed here, and storage has a bundle of another writer; both are "
 			"kept",
@@ -360,7 +366,7 @@ static int install_home(struct refresh *refresh, struct err *err)
 	return 0;
 }
 
-/* A folder that was deleted elsewhere, and has neither changes nor readers here. */
+/* A folder that was deleted elsewhere, and has neither important changes nor readers here. */
 static void remove_gone(struct refresh *refresh)
 {
 	const struct str_vec *gone = gone_folders(refresh);
@@ -377,7 +383,7 @@ static void remove_gone(struct refresh *refresh)
 		unitfd = fsx_opendir(refresh->homefd, unit->path);
 		if (unitfd < 0 ||
 		    state_read_of(unitfd, refresh->home.user, unit->path, &state, NULL) <= 0 ||
-		    !state_matches(&state, &unit->files) ||
+		    has_important_changes(unitfd, unit, &state) ||
 		    session_unit_in_use(unitfd, unit, NULL) != 0 ||
 		    trash_take(refresh->home.root, path, &trash, NULL) < 0)
 			continue;

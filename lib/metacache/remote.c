@@ -276,6 +276,15 @@ static bool is_known(const struct remote_object *object, const struct state *sta
 	       is_superseded(object, state);
 }
 
+const struct remote_object *remote_find_object(const struct remote_unit *unit, const char *name)
+{
+	for (size_t i = 0; i < unit->objects.count; i++) {
+		if (strcmp(unit->objects.items[i].name, name) == 0)
+			return &unit->objects.items[i];
+	}
+	return NULL;
+}
+
 const struct remote_object *remote_base_of(const struct remote_unit *unit,
 					   const struct remote_object *diff)
 {

@@ -58,6 +58,9 @@ enum remote_verdict {
 	REMOTE_BASE_LOST, /* what this tree was built from is not listed any more */
 };
 
+/* The listed object by that name, or NULL. */
+const struct remote_object *remote_find_object(const struct remote_unit *unit, const char *name);
+
 /* The base that a listed diff builds on; NULL where it is not listed. */
 const struct remote_object *remote_base_of(const struct remote_unit *unit,
 					   const struct remote_object *diff);

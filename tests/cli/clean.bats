@@ -15,7 +15,7 @@ stays() {
 
 @test "cleaned: rows as text and JSON, the tree is gone, the registry forgot it, refresh brings it back" {
 	tree_of "$idx" >"$BATS_TEST_TMPDIR/whole"
-	bytes=$(find "$home" -type f ! -name .state -printf '%s\n' | paste -sd+ | bc)
+	bytes=$(find "$home" -type f ! -name '.state*' -printf '%s\n' | paste -sd+ | bc)
 	[ "$(mc clean -u "$user" -f json | jq -c .)" = \
 		'{"users":[{"username":"'"$user"'","result":"cleaned","units":3,"bytes":'"$bytes"',"error":null}]}' ]
 	[ ! -e "$home" ]

@@ -14,9 +14,9 @@ of() { mc "$@" -f json | jq -c '.users[0] | del(.duration_ms)'; }
 	mc flush -u "$user" -f json >"$BATS_TEST_TMPDIR/out"
 	bytes=$(find "$W/store" -name 'bundle.*' -printf '%s\n' | paste -sd+ | bc)
 	diff <(jq -cS 'del(.. | .duration_ms?)' "$BATS_TEST_TMPDIR/out") <(jq -cS . <<-END
-		{"users":[{"username":"$user","result":"uploaded","uploaded":3,"unchanged":0,"conflicts":0,"busy":0,
+		{"users":[{"username":"$user","result":"uploaded","uploaded":3,"unchanged":0,"skipped":0,"obsolete":0,"conflicts":0,"busy":0,
 		"failed":0,"bytes":$bytes,"error":null}],
-		"summary":{"users":1,"flushed":1,"conflicts":0,"busy":0,"failed":0,"uploaded":3,"unchanged":0,
+		"summary":{"users":1,"flushed":1,"conflicts":0,"busy":0,"failed":0,"uploaded":3,"unchanged":0,"skipped":0,"obsolete":0,
 		"bytes":$bytes,"deleted":0,"requests":4,"retries":0,"puts":3,"lists":1,"deletes":0}}
 	END
 	)
@@ -25,24 +25,56 @@ of() { mc "$@" -f json | jq -c '.users[0] | del(.duration_ms)'; }
 	[ "$(wc -l <"$BATS_TEST_TMPDIR/out")" = 2 ]
 	[ "$(jq -s '.[1] | .summary // . | .requests' "$BATS_TEST_TMPDIR/out")" = 0 ]
 	[ "$(of flush -u "$user")" = \
-		'{"username":"'"$user"'","result":"unchanged","uploaded":0,"unchanged":3,"conflicts":0,"busy":0,"failed":0,"bytes":0,"error":null}' ]
+		'{"username":"'"$user"'","result":"unchanged","uploaded":0,"unchanged":3,"skipped":0,"obsolete":0,"conflicts":0,"busy":0,"failed":0,"bytes":0,"error":null}' ]
 	# Only that user's: the other one is nobody's business here.
 	[ "$(bundles)" = 3 ]
 }
 
 @test "tab and --field" {
 	[ "$(mc flush -u "$user" | head -1)" = \
-		$'username\tresult\tuploaded\tunchanged\tconflicts\tbusy\tfailed\tbytes\tduration_ms\terror' ]
+		$'username\tresult\tuploaded\tunchanged\tskipped\tobsolete\tconflicts\tbusy\tfailed\tbytes\tduration_ms\terror' ]
 	[ "$(fields result,username,unchanged flush -u "$user")" = $'unchanged\t'"$user"$'\t3' ]
 	says 64 'no such field: "x" (fields: username result uploaded' flush -u "$user" --field x
 }
 
-@test "what is uploaded supersedes what was: the old bundles are deleted" {
+@test "small changes are uploaded as diffs; each stands in for the one before" {
+	counts() { mc flush -A -f json | jq -c '.summary | [.users, .flushed, .uploaded, .deleted]'; }
 	mc flush -q -A >/dev/null
 	world_change
-	[ "$(mc flush -A -f json | jq -c '.summary | [.users, .flushed, .uploaded, .deleted]')" = '[2,2,6,6]' ]
+	[ "$(counts)" = '[2,2,6,0]' ]
+	[ "$(bundles)" = 12 ]
+	storage_is_tidy
+	diff <(tree_of "$idx") <(storage_of)
+	world_change
+	[ "$(counts)" = '[2,2,6,6]' ]
+	[ "$(bundles)" = 12 ]
+	storage_is_tidy
+	diff <(tree_of "$idx") <(storage_of)
+	# Another backend goes on from base and diff.
+	echo changed >>"$(find "$W/there/idx/" -path "*$user/dovecot.list.index.log")"
+	"$BIN/metacache-flushall" -q -c "$W/there/conf" >/dev/null
+	storage_is_tidy
+	grep -q -- - <(find "$W/store" -path "*$user/idx/*" -name 'bundle.*' -printf '%f\n')
+}
+
+@test "what is large against its base is a new base, and supersedes all" {
+	mc flush -q -A >/dev/null
+	while read -r log; do
+		head -c 8000 /dev/urandom >>"$log"
+	done < <(find "$idx" -name '*.index.log')
+	[ "$(mc flush -A -f json | jq -c '.summary | [.uploaded, .deleted]')" = '[6,6]' ]
 	[ "$(bundles)" = 6 ]
 	diff <(tree_of "$idx") <(storage_of)
+}
+
+@test "without .state.blocks, or with a damaged one, it is a base" {
+	mc flush -q -A >/dev/null
+	rm "$home/.state.blocks"
+	for blocks in "$home"/mailboxes/*/.state.blocks; do printf x >>"$blocks"; done
+	world_change
+	mc flush -u "$user" -f json >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err"
+	[ "$(jq -c '.summary | [.uploaded, .deleted]' "$BATS_TEST_TMPDIR/out")" = '[3,3]' ]
+	[ "$(grep -c 'warning metacache_blocks_unreadable' "$BATS_TEST_TMPDIR/err")" = 2 ]
 }
 
 @test "-n says what would be done, and changes nothing" {

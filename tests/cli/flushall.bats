@@ -12,7 +12,7 @@ summary() { mc flushall "$@" -f json | jq -c '.summary | [.users, .flushed, .upl
 	mc flushall -f json >"$BATS_TEST_TMPDIR/out"
 	bytes=$(find "$W/store" -name 'bundle.*' -printf '%s\n' | paste -sd+ | bc)
 	diff <(jq -cS '.summary | del(.duration_ms)' "$BATS_TEST_TMPDIR/out") <(jq -cS . <<-END
-		{"users":3,"flushed":3,"conflicts":0,"busy":0,"failed":0,"uploaded":9,"unchanged":0,"bytes":$bytes,
+		{"users":3,"flushed":3,"conflicts":0,"busy":0,"failed":0,"uploaded":9,"unchanged":0,"skipped":0,"obsolete":0,"bytes":$bytes,
 		"deleted":0,"requests":12,"retries":0,"puts":9,"lists":3,"deletes":0}
 	END
 	)
@@ -21,7 +21,7 @@ summary() { mc flushall "$@" -f json | jq -c '.summary | [.users, .flushed, .upl
 	[ "$(jq -c '[.summary[] | type] | unique' "$BATS_TEST_TMPDIR/out")" = '["number"]' ]
 	[ "$(mc flushall -f json | jq -c '[.users, .summary.users, .summary.requests]')" = '[[],3,0]' ]
 	[ "$(mc flushall -f tab)" = \
-		$'username\tresult\tuploaded\tunchanged\tconflicts\tbusy\tfailed\tbytes\tduration_ms\terror' ]
+		$'username\tresult\tuploaded\tunchanged\tskipped\tobsolete\tconflicts\tbusy\tfailed\tbytes\tduration_ms\terror' ]
 	# The example of the manual page.
 	[ "$(mc flushall -f json '*@example.com' | jq .summary.users)" = 3 ]
 }

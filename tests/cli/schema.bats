@@ -5,8 +5,8 @@ setup() {
 	. "$BATS_TEST_DIRNAME/../json.bash"
 	kept=$BATS_TEST_TMPDIR/json/one
 	mkdir -p "$kept"
-	row='{"username":"u","result":"uploaded","uploaded":3,"unchanged":0,"conflicts":0,"busy":0,"failed":0,"bytes":9,"duration_ms":1,"error":null}'
-	summary='{"users":1,"flushed":1,"conflicts":0,"busy":0,"failed":0,"uploaded":3,"unchanged":0,"bytes":9,"deleted":0,"requests":4,"retries":0,"puts":3,"lists":1,"deletes":0,"duration_ms":1}'
+	row='{"username":"u","result":"uploaded","uploaded":3,"unchanged":0,"skipped":0,"obsolete":0,"conflicts":0,"busy":0,"failed":0,"bytes":9,"duration_ms":1,"error":null}'
+	summary='{"users":1,"flushed":1,"conflicts":0,"busy":0,"failed":0,"uploaded":3,"unchanged":0,"skipped":0,"obsolete":0,"bytes":9,"deleted":0,"requests":4,"retries":0,"puts":3,"lists":1,"deletes":0,"duration_ms":1}'
 	whole='{"users":['$row'],"summary":'$summary'}'
 }
 

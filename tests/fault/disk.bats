@@ -172,7 +172,7 @@ full_at() {
 			[ "$(wc -l <"$T/stored")" = "$(wc -l <"$T/old")" ]
 	}
 	finished() {
-		diff <(tree_of "$WORLD/here/idx") "$T/whole" && [ "$(bundles)" = "$(units)" ] &&
+		diff <(tree_of "$WORLD/here/idx") "$T/whole" && storage_is_tidy &&
 			diff <(storage_of) "$T/whole"
 	}
 	prepare

@@ -58,7 +58,7 @@ stop_loop() {
 		both run_it run_it
 		among $a 0
 		among $b 0
-		[ "$(bundles)" = "$(units)" ]
+		storage_is_tidy
 	done
 	tree_of "$here" >"$T/whole"
 	diff "$T/whole" <(storage_of)

@@ -375,7 +375,7 @@ posix_world() {
 with_fault() { faulty=(-o "obox_index_fs=fault:$1:posix:$WORLD/store"); }
 whole_again() {
 	ends 0 flush -u "$user" && diff "$T/now" <(tree_of "$here") &&
-		[ "$(bundles)" = "$(units)" ] && others_get "$T/now"
+		storage_is_tidy && others_get "$T/now"
 }
 
 @test "fault driver: each action on put, list and delete" {

@@ -71,6 +71,15 @@ storage_of() {
 }
 
 bundles() { find "$WORLD/store" -type f -name 'bundle.*' | wc -l; }
+# Of each unit a base, and at most one diff, which is on it.
+storage_is_tidy() {
+	local diff
+	[ "$(find "$WORLD/store" -type f -name 'bundle.*' ! -name '*-*' | wc -l)" = "$(units)" ] &&
+		[ -z "$(find "$WORLD/store" -type f -name 'bundle.*-*' -printf '%h\n' | sort | uniq -d)" ] &&
+		find "$WORLD/store" -type f -name 'bundle.*-*' | while read -r diff; do
+			[ -e "${diff%-*}" ] || return 1
+		done
+}
 units() { find "$WORLD/here/idx" -name 'dovecot*.index.log' ! -path '*/.trash/*' | wc -l; }
 
 # Nothing is left over on the way in or out.

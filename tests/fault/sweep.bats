@@ -26,7 +26,7 @@ same_count() { [ "$(wc -l <"$1")" = "$(wc -l <"$2")" ]; }
 	}
 	promises() { here_is_whole; }
 	finished() {
-		here_is_whole && no_leftovers && [ "$(bundles)" = "$(units)" ] && stored_is_whole
+		here_is_whole && no_leftovers && storage_is_tidy && stored_is_whole
 	}
 	prepare
 	sweep "$BIN/metacache-flushall" -q -c "$WORLD/here/conf"
@@ -45,7 +45,7 @@ same_count() { [ "$(wc -l <"$1")" = "$(wc -l <"$2")" ]; }
 			only_from "$T/stored" "$T/old" "$T/whole" && same_count "$T/stored" "$T/old"
 	}
 	finished() {
-		here_is_whole && no_leftovers && [ "$(bundles)" = "$(units)" ] && stored_is_whole
+		here_is_whole && no_leftovers && storage_is_tidy && stored_is_whole
 	}
 	prepare
 	sweep "$BIN/metacache-flushall" -q -c "$WORLD/here/conf"

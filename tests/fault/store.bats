@@ -59,8 +59,11 @@ flushed() {
 	fresh
 	mc flushall -q >/dev/null
 }
+# Each unit has a base and a diff; the next upload supersedes that.
 changed() {
 	flushed
+	world_change
+	mc flushall -q >/dev/null
 	world_change
 }
 missing() {
@@ -80,8 +83,16 @@ obsolete() {
 note_now() { tree_of "$here" >"$T/now" && sink_keys >"$T/keys"; }
 same_tree() { diff "$T/now" <(tree_of "$here") || fail_with "the local tree is another one"; }
 same_store() { diff "$T/keys" <(sink_keys) || fail_with "storage is another one"; }
-one_bundle_a_unit() {
-	[ "$(sink_keys | wc -l)" = "$(units)" ] || { sink_keys; fail_with "not one bundle a unit"; }
+# Of each unit a base, and at most one diff, which is on it.
+one_state_a_unit() {
+	sink_keys | awk -v units="$(units)" '
+		{ name = $1; split(name, part, "-[0-9a-f]+$"); base = part[1] }
+		base == name { bases[base] = 1; count++; next }
+		{ diffs[base]++ }
+		END {
+			for (base in diffs) if (diffs[base] > 1 || !(base in bases)) exit 1
+			exit count != units
+		}' || { sink_keys; fail_with "not one state a unit"; }
 }
 others_get() { diff "$1" <(storage_of) || fail_with "another backend gets something else"; }
 
@@ -100,7 +111,7 @@ never_empty() {
 	done
 }
 
-flush_done() { same_tree && one_bundle_a_unit && others_get "$T/now"; }
+flush_done() { same_tree && one_state_a_unit && others_get "$T/now"; }
 flushall_done() { flush_done; }
 refresh_done() { diff "$T/whole" <(tree_of "$here") && no_leftovers; }
 clean_done() { [ -z "$(tree_of "$here")" ] && no_leftovers && same_store && others_get "$T/now"; }
@@ -310,7 +321,7 @@ clean_done() { [ -z "$(tree_of "$here")" ] && no_leftovers && same_store && othe
 	changed
 	fault 'kind=delete_many count=0 do=500'
 	mc flushall -q >/dev/null 2>&1
-	[ "$(sink_keys | wc -l)" -gt "$(units)" ]
+	[ "$(sink_keys | wc -l)" -gt $((2 * $(units))) ]
 	note_now
 	fault
 	case=flushall
@@ -368,6 +379,8 @@ posix_world() {
 	world_make "$T/world"
 	here=$WORLD/here/idx
 	user=${USERS[0]}
+	mc flushall -q >/dev/null
+	world_change
 	mc flushall -q >/dev/null
 	world_change
 	tree_of "$here" >"$T/now"

@@ -1,0 +1,293 @@
+#include "metacache/clean_limit.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/vec.h"
+#include "metacache/weight.h"
+
+struct candidate {
+	char *user;
+	int64_t weight;
+	int64_t last_access[UNIT_PRIORITIES];
+	uint64_t bytes[UNIT_PRIORITIES];
+	bool changed, cleaned;
+};
+VEC(candidate_vec, struct candidate *);
+
+struct limit {
+	const struct metacache *mc;
+	const struct clean_options *options;
+	struct workers *pool;
+	struct tidy *tidy;
+	clean_limit_fn *fn;
+	void *ctx;
+	uint64_t used[UNIT_PRIORITIES]; /* by all users */
+	struct candidate_vec heap;      /* lowest weight first */
+	struct candidate_vec no_space;  /* could not be flushed, for want of space */
+	struct clean_limit_totals *totals;
+	int64_t now_s;
+};
+
+static void free_candidate(struct candidate *candidate)
+{
+	if (candidate)
+		free(candidate->user);
+	free(candidate);
+}
+
+static void limit_deinit(struct limit *limit)
+{
+	for (size_t i = 0; i < limit->heap.count; i++)
+		free_candidate(limit->heap.items[i]);
+	for (size_t i = 0; i < limit->no_space.count; i++)
+		free_candidate(limit->no_space.items[i]);
+	vec_free(&limit->heap);
+	vec_free(&limit->no_space);
+}
+
+/* ---- the heap ---- */
+
+static void push(struct limit *limit, struct candidate *candidate)
+{
+	struct candidate **heap;
+	size_t at = limit->heap.count;
+
+	vec_push(&limit->heap, candidate);
+	heap = limit->heap.items;
+	for (; at > 0 && heap[(at - 1) / 2]->weight > candidate->weight; at = (at - 1) / 2)
+		heap[at] = heap[(at - 1) / 2];
+	heap[at] = candidate;
+}
+
+static struct candidate *pop(struct limit *limit)
+{
+	struct candidate **heap = limit->heap.items, *first, *last;
+	size_t at = 0, below, count;
+
+	if (limit->heap.count == 0)
+		return NULL;
+	first = heap[0];
+	count = --limit->heap.count;
+	last = heap[count];
+	for (; (below = 2 * at + 1) < count; at = below) {
+		below += below + 1 < count && heap[below + 1]->weight < heap[below]->weight;
+		if (heap[below]->weight >= last->weight)
+			break;
+		heap[at] = heap[below];
+	}
+	heap[at] = last;
+	return first;
+}
+
+/* ---- who is next ---- */
+
+/* The lowest priority that the candidate has: it goes alone; 4: nothing is left. */
+static unsigned lowest_priority(const struct limit *limit, const struct candidate *candidate)
+{
+	for (unsigned i = UNIT_PRIORITIES; i-- > limit->options->priority_min;) {
+		if (candidate->last_access[i] != 0)
+			return i;
+	}
+	return UNIT_PRIORITIES;
+}
+
+/* Weigh it with what all use now, and put it into the heap if anything is left of it. */
+static void offer(struct limit *limit, struct candidate *candidate)
+{
+	int64_t weights[UNIT_PRIORITIES];
+
+	if (lowest_priority(limit, candidate) == UNIT_PRIORITIES) {
+		free_candidate(candidate);
+		return;
+	}
+	candidate->weight = weight_user(limit->mc->settings, candidate->last_access,
+					candidate->bytes, limit->used, weights);
+	push(limit, candidate);
+}
+
+static bool was_used_lately(const struct limit *limit, const struct registry_user *row)
+{
+	int64_t latest = 0;
+
+	for (int i = 0; i < UNIT_PRIORITIES; i++) {
+		if (row->last_access[i] > latest)
+			latest = row->last_access[i];
+	}
+	return limit->options->unused_s > 0 && limit->now_s - latest < limit->options->unused_s;
+}
+
+static int take_row(void *ctx, const struct registry_user *row, struct err *err)
+{
+	struct candidate *candidate;
+
+	(void)err;
+	if (was_used_lately(ctx, row))
+		return 0;
+	candidate = xcalloc(1, sizeof *candidate);
+	candidate->user = xstrdup(row->username);
+	candidate->changed = row->changes != CHANGES_NONE;
+	memcpy(candidate->last_access, row->last_access, sizeof candidate->last_access);
+	memcpy(candidate->bytes, row->bytes_used, sizeof candidate->bytes);
+	offer(ctx, candidate);
+	return 0;
+}
+
+/* ---- one step ---- */
+
+static int flush_first(struct limit *limit, const char *user, unsigned priority, struct err *err)
+{
+	const struct flush_options options = { .priority_min = priority };
+	autohomeref struct metacache_home home = { 0 };
+	struct flush_result result;
+	int ret = metacache_find(limit->mc, user, &home, err);
+
+	if (ret <= 0)
+		return ret;
+	ret = flush_user(limit->mc, &home, &options, limit->pool, limit->tidy, &result, err);
+	tidy_settle(limit->tidy);
+	if (ret < 0)
+		return -1;
+	limit->totals->flushed += result.units[FLUSH_UPLOADED];
+	if (result.err.code == ERR_NONE)
+		return 0;
+	*err = result.err;
+	return -1;
+}
+
+static void clean_one(struct limit *limit, const struct candidate *candidate, unsigned priority,
+		      struct clean_result *result)
+{
+	struct clean_options options = *limit->options;
+	struct err err = { 0 };
+
+	options.priority_min = priority;
+	*result = (struct clean_result){ 0 };
+	if ((candidate->changed && !options.dry_run &&
+	     flush_first(limit, candidate->user, priority, &err) < 0) ||
+	    clean_user(limit->mc, candidate->user, &options, result, &err) < 0) {
+		result->err = err;
+		result->outcome = err.code == ERR_BUSY ? CLEAN_BUSY : CLEAN_FAILED;
+	}
+	/* Changes that the registry did not know of. */
+	if (result->outcome == CLEAN_DIRTY && !options.dry_run &&
+	    flush_first(limit, candidate->user, priority, &err) == 0)
+		clean_user(limit->mc, candidate->user, &options, result, &result->err);
+}
+
+static void note_cleaned(struct limit *limit, struct candidate *candidate, unsigned priority,
+			 const struct clean_result *result)
+{
+	struct clean_limit_totals *totals = limit->totals;
+
+	totals->users += !candidate->cleaned;
+	candidate->cleaned = true;
+	totals->units += result->units;
+	for (unsigned i = priority; i < UNIT_PRIORITIES; i++) {
+		uint64_t bytes = candidate->bytes[i];
+
+		totals->after_bytes -= bytes < totals->after_bytes ? bytes : totals->after_bytes;
+		limit->used[i] -= bytes < limit->used[i] ? bytes : limit->used[i];
+		candidate->bytes[i] = 0;
+		candidate->last_access[i] = 0;
+	}
+}
+
+/* There is space now for those that had none. */
+static void try_again(struct limit *limit)
+{
+	for (size_t i = 0; i < limit->no_space.count; i++)
+		offer(limit, limit->no_space.items[i]);
+	limit->no_space.count = 0;
+}
+
+/* A folder with folders in it goes only with the whole home: what is above comes next. */
+static bool may_go_with_more(const struct limit *limit, unsigned priority,
+			     const struct clean_result *result)
+{
+	return result->outcome == CLEAN_DIRTY && priority > limit->options->priority_min;
+}
+
+static int tell(const struct limit *limit, const struct candidate *candidate,
+		const struct clean_result *result, struct err *err)
+{
+	return limit->fn ? limit->fn(limit->ctx, candidate->user, result, err) : 0;
+}
+
+/* Takes the candidate over. */
+static int step(struct limit *limit, struct candidate *candidate, struct err *err)
+{
+	unsigned priority = lowest_priority(limit, candidate);
+	struct clean_result result;
+	int ret = 0;
+
+	clean_one(limit, candidate, priority, &result);
+	if (result.err.code == ERR_CANTCREATE) {
+		vec_push(&limit->no_space, candidate);
+	} else if (result.outcome == CLEAN_CLEANED) {
+		ret = tell(limit, candidate, &result, err);
+		note_cleaned(limit, candidate, priority, &result);
+		offer(limit, candidate);
+		try_again(limit);
+	} else if (result.outcome == CLEAN_NOTHING || may_go_with_more(limit, priority, &result)) {
+		candidate->last_access[priority] = 0;
+		offer(limit, candidate);
+	} else {
+		ret = tell(limit, candidate, &result, err);
+		limit->totals->passed++;
+		free_candidate(candidate);
+	}
+	return ret;
+}
+
+static int pass_over_rest(struct limit *limit, struct err *err)
+{
+	struct clean_result result = { .outcome = CLEAN_FAILED };
+	int ret = 0;
+
+	err_set(&result.err, ERR_CANTCREATE, "there is no space to upload its changes first");
+	for (size_t i = 0; i < limit->no_space.count && ret == 0; i++) {
+		limit->totals->passed++;
+		ret = tell(limit, limit->no_space.items[i], &result, err);
+	}
+	return ret;
+}
+
+int clean_to_limit(const struct metacache *mc, uint64_t limit_bytes,
+		   const struct clean_options *options, struct workers *pool, struct tidy *tidy,
+		   clean_limit_fn *fn, void *ctx, struct clean_limit_totals *totals_r,
+		   struct err *err)
+{
+	CLEANUP(limit_deinit)
+	struct limit limit = {
+		.mc = mc,
+		.options = options,
+		.pool = pool,
+		.tidy = tidy,
+		.fn = fn,
+		.ctx = ctx,
+		.totals = totals_r,
+		.now_s = clock_now_ns() / 1000000000,
+	};
+	struct registry_totals used;
+	struct candidate *candidate;
+
+	*totals_r = (struct clean_limit_totals){ .limit_bytes = limit_bytes };
+	if (registry_totals(mc->registry, NULL, &used, err) < 0)
+		return -1;
+	memcpy(limit.used, used.bytes_used, sizeof limit.used);
+	for (int i = 0; i < UNIT_PRIORITIES; i++)
+		totals_r->before_bytes += used.bytes_used[i];
+	totals_r->after_bytes = totals_r->before_bytes;
+	if (totals_r->before_bytes <= limit_bytes)
+		return 0;
+	if (registry_each(mc->registry, take_row, &limit, err) < 0)
+		return -1;
+	while (totals_r->after_bytes > limit_bytes && (candidate = pop(&limit))) {
+		if (step(&limit, candidate, err) < 0)
+			return -1;
+	}
+	return pass_over_rest(&limit, err);
+}

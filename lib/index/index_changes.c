@@ -6,7 +6,7 @@
 #include "index/index_header.h"
 #include "index/index_log.h"
 
-#define FIRST_FILE_SEQ 1
+#define FIRST_FILE_SEQ_MAX 2 /* Dovecot 2.3 makes the first log as number 2 */
 
 /* What is known on the way through the logs. */
 struct scan {
@@ -274,7 +274,7 @@ static enum index_files_start find_start(struct scan *scan, const struct index_f
 
 	if (!from) {
 		/* A later first log is that of an index which was made anew. */
-		if (first->file_seq == FIRST_FILE_SEQ)
+		if (first->file_seq <= FIRST_FILE_SEQ_MAX)
 			start = index_files_find_first(logs, offset_r);
 		if (start == INDEX_FILES_LOST)
 			important(scan, "the log does not reach back to the beginning");

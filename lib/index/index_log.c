@@ -10,7 +10,7 @@
 #define LOG_MAJOR 1
 #define LOG_MINOR_COMPAT_FLAGS 2
 #define HEADER_MIN 24
-#define HEADER_FULL 48 /* sizeof(struct mail_transaction_log_header) */
+#define HEADER_FULL 40 /* sizeof(struct mail_transaction_log_header) */
 #define WINDOW_SIZE ((size_t)256 * 1024)
 
 /* A part of the file in memory. */

@@ -27,33 +27,42 @@ static void window_free(struct window *window)
 	buf_free(&window->bytes);
 }
 
-/* 1 and `len` bytes at `offset`, valid until the next call; 0 the file ends before. */
-static int window_get(struct window *window, uint64_t offset, size_t len,
-		      const unsigned char **data_r, struct err *err)
+/* 1 and at least `len` bytes at `offset` are in the window; 0 the file ends before. */
+static int window_fill(struct window *window, uint64_t offset, size_t len, struct err *err)
 {
-	size_t want;
+	size_t want = len > WINDOW_SIZE ? len : WINDOW_SIZE;
 
 	if (offset > window->size_bytes || len > window->size_bytes - offset)
 		return 0;
-	if (offset < window->start || offset + len > window->start + window->bytes.len) {
-		want = len > WINDOW_SIZE ? len : WINDOW_SIZE;
-		if (want > window->size_bytes - offset)
-			want = (size_t)(window->size_bytes - offset);
-		buf_truncate(&window->bytes, 0);
-		window->start = offset;
-		while (window->bytes.len < len) {
-			ssize_t n = pread(
-				window->fd, buf_reserve(&window->bytes, want - window->bytes.len),
-				want - window->bytes.len, (off_t)(offset + window->bytes.len));
+	if (want > window->size_bytes - offset)
+		want = (size_t)(window->size_bytes - offset);
+	buf_truncate(&window->bytes, 0);
+	window->start = offset;
+	while (window->bytes.len < len) {
+		ssize_t n = pread(window->fd, buf_reserve(&window->bytes, want - window->bytes.len),
+				  want - window->bytes.len, (off_t)(offset + window->bytes.len));
 
-			if (n < 0 && errno == EINTR)
-				continue;
-			if (n < 0)
-				return err_sys(err, errno, "read the log");
-			if (n == 0)
-				return 0;
-			window->bytes.len += (size_t)n;
-		}
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_sys(err, errno, "read the log");
+		if (n == 0)
+			return 0;
+		window->bytes.len += (size_t)n;
+	}
+	return 1;
+}
+
+/* 1 and `len` bytes at `offset`, valid until the next call; 0 the file ends before. Inline,
+ * as each record comes through here, which is to cost no more than copying it. */
+static inline int window_get(struct window *window, uint64_t offset, size_t len,
+			     const unsigned char **data_r, struct err *err)
+{
+	if (offset < window->start || offset - window->start + len > window->bytes.len) {
+		int got = window_fill(window, offset, len, err);
+
+		if (got <= 0)
+			return got;
 	}
 	*data_r = (const unsigned char *)window->bytes.data + (offset - window->start);
 	return 1;
@@ -105,15 +114,15 @@ int index_log_header(int fd, uint64_t size_bytes, struct index_log_header *heade
 	return 0;
 }
 
-/* mail_index_offset_to_uint32(): four groups of seven bits, each with its high bit
- * set, so that a size that is written in part is never taken for one. 0: none. */
-static uint32_t decode_size(const unsigned char *p)
+/* mail_index_offset_to_uint32(): four groups of seven bits, the high ones first, each with
+ * its high bit set, so that a size that is written in part is never taken for one. 0: none. */
+static inline uint32_t decode_size(const unsigned char *p)
 {
-	if ((p[0] & p[1] & p[2] & p[3] & 0x80) == 0)
+	uint32_t n = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+
+	if ((n & 0x80808080) != 0x80808080)
 		return 0;
-	return ((uint32_t)(p[0] & 0x7f) << 21 | (uint32_t)(p[1] & 0x7f) << 14 |
-		(uint32_t)(p[2] & 0x7f) << 7 | (uint32_t)(p[3] & 0x7f))
-	       << 2;
+	return ((n & 0x7f) | (n & 0x7f00) >> 1 | (n & 0x7f0000) >> 2 | (n & 0x7f000000) >> 3) << 2;
 }
 
 static int corrupt(uint64_t offset, struct err *err)
@@ -121,29 +130,35 @@ static int corrupt(uint64_t offset, struct err *err)
 	return err_prefix(err, "corrupt at offset %" PRIu64, offset);
 }
 
-/* The header of the record at `offset`: 1, 0 not wholly written yet. */
-static int record_head(struct window *window, uint64_t offset, uint32_t *size_r, uint32_t *type_r,
-		       struct err *err)
+/* A size that is not that of a record here: 0 not wholly written yet, or -1. */
+static int odd_size(const struct window *window, uint64_t offset, const unsigned char *p,
+		    struct err *err)
 {
-	const unsigned char *p;
-	int got = window_get(window, offset, INDEX_RECORD_HEADER_SIZE, &p, err);
+	uint32_t size = decode_size(p);
+
+	if (size == 0 && index_bytes_u32(p) == 0)
+		return 0;
+	if (size >= INDEX_RECORD_HEADER_SIZE && size > window->size_bytes - offset)
+		return 0;
+	if (size < INDEX_RECORD_HEADER_SIZE)
+		err_set(err, ERR_DATA, "no size of a record");
+	else
+		err_set(err, ERR_DATA, "a record of %u bytes", (unsigned)size);
+	return corrupt(offset, err);
+}
+
+/* The header of the record at `offset`: 1, 0 not wholly written yet. */
+static inline int record_head(struct window *window, uint64_t offset, uint32_t *size_r,
+			      const unsigned char **p_r, struct err *err)
+{
+	int got = window_get(window, offset, INDEX_RECORD_HEADER_SIZE, p_r, err);
 
 	if (got <= 0)
 		return got;
-	*size_r = decode_size(p);
-	*type_r = index_bytes_u32(p + 4);
-	if (*size_r == 0 && index_bytes_u32(p) == 0)
-		return 0;
-	if (*size_r < INDEX_RECORD_HEADER_SIZE) {
-		err_set(err, ERR_DATA, "no size of a record");
-		return corrupt(offset, err);
-	}
-	if (*size_r > window->size_bytes - offset)
-		return 0;
-	if (*size_r > INDEX_LOG_RECORD_MAX) {
-		err_set(err, ERR_DATA, "a record of %u bytes", (unsigned)*size_r);
-		return corrupt(offset, err);
-	}
+	*size_r = decode_size(*p_r);
+	if (*size_r < INDEX_RECORD_HEADER_SIZE || *size_r > INDEX_LOG_RECORD_MAX ||
+	    *size_r > window->size_bytes - offset)
+		return odd_size(window, offset, *p_r, err);
 	return 1;
 }
 
@@ -154,7 +169,8 @@ static int group_is_whole(struct window *window, const struct index_record *boun
 	struct index_record_item item;
 	uint64_t at = boundary->offset + boundary->size_bytes, end;
 	size_t from = 0;
-	uint32_t size, type;
+	const unsigned char *p;
+	uint32_t size;
 	int got = 1;
 
 	index_record_next(boundary, &from, &item);
@@ -166,7 +182,7 @@ static int group_is_whole(struct window *window, const struct index_record *boun
 	}
 	if (end > window->size_bytes)
 		return 0;
-	while (at < end && (got = record_head(window, at, &size, &type, err)) > 0)
+	while (at < end && (got = record_head(window, at, &size, &p, err)) > 0)
 		at += size;
 	if (got <= 0)
 		return got;
@@ -183,17 +199,18 @@ static int read_record(struct window *window, uint64_t offset, struct index_reco
 {
 	const unsigned char *p;
 	uint32_t type;
-	int got;
+	int got = record_head(window, offset, &record_r->size_bytes, &p, err);
 
-	*record_r = (struct index_record){ .offset = offset };
-	got = record_head(window, offset, &record_r->size_bytes, &type, err);
-	if (got > 0)
-		got = window_get(window, offset, record_r->size_bytes, &p, err);
 	if (got <= 0)
 		return got;
+	type = index_bytes_u32(p + 4);
+	got = window_get(window, offset, record_r->size_bytes, &p, err);
+	if (got <= 0)
+		return got;
+	record_r->offset = offset;
 	record_r->data = p + INDEX_RECORD_HEADER_SIZE;
 	record_r->data_len = record_r->size_bytes - INDEX_RECORD_HEADER_SIZE;
-	if (index_record_set_type(record_r, type, err) < 0 || index_record_check(record_r, err) < 0)
+	if (index_record_set_type(record_r, type, err) < 0)
 		return corrupt(offset, err);
 	if (record_r->type != INDEX_RECORD_BOUNDARY)
 		return 1;

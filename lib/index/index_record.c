@@ -48,23 +48,6 @@ const char *index_record_type_name(enum index_record_type type)
 	return name ? name : "unknown";
 }
 
-int index_record_set_type(struct index_record *record, uint32_t bits, struct err *err)
-{
-	uint32_t type = bits & INDEX_RECORD_TYPE_MASK;
-
-	if (type == (INDEX_RECORD_EXPUNGE | INDEX_RECORD_EXPUNGE_PROT) ||
-	    type == (INDEX_RECORD_EXPUNGE_GUID | INDEX_RECORD_EXPUNGE_PROT))
-		type &= ~INDEX_RECORD_EXPUNGE_PROT;
-	else if (type == INDEX_RECORD_EXPUNGE || type == INDEX_RECORD_EXPUNGE_GUID)
-		return err_set(err, ERR_DATA, "an expunge without its protection bits");
-	if ((type & (type - 1)) != 0 || !type_of(type)->name)
-		return err_set(err, ERR_DATA, "unknown type 0x%x", (unsigned)type);
-	record->type = (enum index_record_type)type;
-	record->external = bits & INDEX_RECORD_EXTERNAL;
-	record->sync = bits & INDEX_RECORD_SYNC;
-	return 0;
-}
-
 /* Where the UID ranges of a KEYWORD_UPDATE begin. */
 static size_t keyword_ranges(const struct index_record *record)
 {
@@ -272,16 +255,24 @@ static int check_attributes(const struct index_record *record, struct err *err)
 	return 0;
 }
 
-/* Nothing may be left but padding. */
-static int check_updates(const struct index_record *record, struct err *err)
+/* Items are `fixed` bytes, of which the last `width` are the size of what follows.
+ * Nothing may be left but padding. */
+static int check_updates(const struct index_record *record, size_t fixed, size_t width,
+			 struct err *err)
 {
-	struct index_record_item item;
-	size_t at = 0;
+	size_t at = 0, left;
 
-	while (index_record_next(record, &at, &item))
-		;
-	if (at == 0 || (record->type != INDEX_RECORD_EXT_INTRO && at < record->data_len) ||
-	    record->data_len - at >= INTRO_SIZE)
+	while ((left = record->data_len - at) >= fixed) {
+		const unsigned char *p = record->data + at + fixed - width;
+		size_t len = width == 2 ? index_bytes_u16(p) : index_bytes_u32(p);
+
+		if (len > left - fixed)
+			break;
+		len = (fixed + len + 3) & ~(size_t)3;
+		at += len < left ? len : left;
+	}
+	if (at == 0 || (at < record->data_len && record->type != INDEX_RECORD_EXT_INTRO) ||
+	    left >= INTRO_SIZE)
 		return err_set(err, ERR_DATA, "an item goes beyond the record");
 	return 0;
 }
@@ -294,7 +285,7 @@ static int check_uids(const struct index_record *record, size_t size, struct err
 	return 0;
 }
 
-int index_record_check(const struct index_record *record, struct err *err)
+static int check(const struct index_record *record, struct err *err)
 {
 	const struct type *type = type_of(record->type);
 
@@ -311,10 +302,29 @@ int index_record_check(const struct index_record *record, struct err *err)
 		return check_attributes(record, err);
 	case INDEX_RECORD_HEADER_UPDATE:
 	case INDEX_RECORD_EXT_HDR_UPDATE:
+		return check_updates(record, 4, 2, err);
 	case INDEX_RECORD_EXT_HDR_UPDATE32:
+		return check_updates(record, 8, 4, err);
 	case INDEX_RECORD_EXT_INTRO:
-		return check_updates(record, err);
+		return check_updates(record, INTRO_SIZE, 2, err);
 	default:
 		return type->uids ? check_uids(record, type->item_size, err) : 0;
 	}
+}
+
+int index_record_set_type(struct index_record *record, uint32_t bits, struct err *err)
+{
+	uint32_t type = bits & INDEX_RECORD_TYPE_MASK;
+
+	if (type == (INDEX_RECORD_EXPUNGE | INDEX_RECORD_EXPUNGE_PROT) ||
+	    type == (INDEX_RECORD_EXPUNGE_GUID | INDEX_RECORD_EXPUNGE_PROT))
+		type &= ~INDEX_RECORD_EXPUNGE_PROT;
+	else if (type == INDEX_RECORD_EXPUNGE || type == INDEX_RECORD_EXPUNGE_GUID)
+		return err_set(err, ERR_DATA, "an expunge without its protection bits");
+	if ((type & (type - 1)) != 0 || !type_of(type)->name)
+		return err_set(err, ERR_DATA, "unknown type 0x%x", (unsigned)type);
+	record->type = (enum index_record_type)type;
+	record->external = bits & INDEX_RECORD_EXTERNAL;
+	record->sync = bits & INDEX_RECORD_SYNC;
+	return check(record, err);
 }

@@ -58,7 +58,8 @@ static int window_fill(struct window *window, uint64_t offset, size_t len, struc
 static inline int window_get(struct window *window, uint64_t offset, size_t len,
 			     const unsigned char **data_r, struct err *err)
 {
-	if (offset < window->start || offset - window->start + len > window->bytes.len) {
+	if (!window->bytes.data || offset < window->start ||
+	    offset - window->start + len > window->bytes.len) {
 		int got = window_fill(window, offset, len, err);
 
 		if (got <= 0)

@@ -124,9 +124,10 @@ static void see_intro(struct scan *scan, const struct index_record *record)
 	}
 }
 
-/* Of the list's own header only the first byte, which tells Dovecot to look at the
- * folders again. */
-static bool is_refresh_flag(const struct index_record *record)
+/* Of the list's own header only the first byte, and it is cleared: Dovecot has looked
+ * at all folders again. Where it is set, one was made, renamed or removed, and a layout
+ * that has the names elsewhere writes nothing more. */
+static bool clears_refresh(const struct index_record *record)
 {
 	struct index_record_item item;
 	size_t at = 0;
@@ -134,7 +135,7 @@ static bool is_refresh_flag(const struct index_record *record)
 	if (record->type != INDEX_RECORD_EXT_HDR_UPDATE)
 		return false;
 	while (index_record_next(record, &at, &item))
-		if (item.offset + item.len > 1)
+		if (item.offset + item.len > 1 || (item.len > 0 && item.data[0] != 0))
 			return false;
 	return true;
 }
@@ -158,7 +159,7 @@ static void see_ext(struct scan *scan, const struct index_record *record)
 		important(scan, "subscriptions were changed");
 	else if (strcmp(scan->ext, "list") != 0)
 		important(scan, "another extension was changed");
-	else if (!is_refresh_flag(record))
+	else if (!clears_refresh(record))
 		important(scan, "the list of folders was changed");
 }
 

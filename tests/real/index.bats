@@ -32,7 +32,7 @@ setup_file() {
 }
 
 teardown_file() {
-	"$BATS_TEST_DIRNAME/stop" "$SCRATCH/a"
+	"$BATS_TEST_DIRNAME/stop" "$SCRATCH/a" "$SCRATCH/more/b"
 	rm -rf "$SCRATCH"
 }
 
@@ -185,7 +185,7 @@ both() {
 	[[ "$(changes "$inbox" "$from")" == unimportant* ]]
 }
 
-@test "CREATE, RENAME, DELETE of a folder and an attribute: the root unit, and only it" {
+@test "CREATE and RENAME of a folder, SUBSCRIBE: the root unit, and only it" {
 	for command in "create Sub/Folder" "rename Sub/Folder Other"; do
 		root=$(position "$home") folder=$(position "$inbox")
 		# shellcheck disable=SC2086
@@ -194,10 +194,38 @@ both() {
 		[[ "$(changes "$home" "$root")" == important* ]]
 		[[ "$(changes "$inbox" "$folder")" == none* ]]
 	done
-	# DELETE fails in this layout: the folder's own files go, its entry is left.
-	root=$(position "$home")
-	at delete Other || true
-	changes "$home" "$root"
+	root=$(position "$home") folder=$(position "$inbox")
+	at subscribe Other
+	[[ "$(changes "$home" "$root")" == important* ]]
+	[[ "$(changes "$inbox" "$folder")" == none* ]]
+}
+
+# Where sdbox and LAYOUT=index are together, Dovecot 2.3 cannot delete folders.
+@test "in other layouts: CREATE, RENAME, DELETE, and what is not important, as well" {
+	for layout in fs maildir maildir-index; do
+		out=$(start-dovecot "$SCRATCH/more" "$layout" b)
+		(
+			eval "$out"
+			at append INBOX 1
+			at dump >/dev/null
+			home=$(echo "$INDEX_ROOT"/*/"$user")
+			for command in "create Sub" "rename Sub Other" "delete Other"; do
+				root=$(position "$home")
+				# shellcheck disable=SC2086
+				at $command
+				echo "$layout: $command: $(changes "$home" "$root")"
+				[[ "$(changes "$home" "$root")" == important* ]]
+				at list >/dev/null
+			done
+			root=$(position "$home")
+			by_lmtp 2
+			at status INBOX
+			at list >/dev/null
+			[[ "$(changes "$home" "$root")" == unimportant* ]]
+		)
+		stop "$SCRATCH/more/b"
+		rm -rf "$SCRATCH/more"
+	done
 }
 
 @test "deliveries and STATUS note in the list index what is unimportant there" {

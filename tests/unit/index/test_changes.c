@@ -358,6 +358,21 @@ static void add_list_hdr(struct buf *log)
 	put_intro(log, 0, "list", 0, 8, 28);
 	put_ext_hdr(log, 0, "ab", 2);
 }
+static void add_list_looked(struct buf *log)
+{
+	put_intro(log, 0, NULL, 0, 8, 28);
+	put_ext_hdr(log, 0, "\0", 1);
+}
+static void add_list_look(struct buf *log)
+{
+	put_intro(log, 0, NULL, 0, 8, 28);
+	put_ext_hdr(log, 0, "\1", 1);
+}
+static void add_list_name(struct buf *log)
+{
+	put_intro(log, 0, NULL, 0, 8, 28);
+	put_ext_hdr(log, 1, "\0", 1);
+}
 static void add_msgs(struct buf *log)
 {
 	put_intro(log, 1, NULL, 0, 0, 16);
@@ -403,6 +418,9 @@ static void test_list(void **state)
 		{ add_flag, IMPORTANT, "flags were changed" },
 		{ add_list_rec, IMPORTANT, "the list of folders was changed" },
 		{ add_list_hdr, IMPORTANT, "the list of folders was changed" },
+		{ add_list_looked, UNIMPORTANT, "what can be computed again" },
+		{ add_list_look, IMPORTANT, "the list of folders was changed" },
+		{ add_list_name, IMPORTANT, "the list of folders was changed" },
 		{ add_msgs, UNIMPORTANT, "what can be computed again" },
 		{ add_vsize, UNIMPORTANT, "what can be computed again" },
 		{ add_subs, IMPORTANT, "subscriptions were changed" },

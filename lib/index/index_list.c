@@ -91,6 +91,7 @@ static char *full_name(const struct index_map *map, const struct index_ext *ext,
 	size_t at = sizeof whole - 1;
 
 	whole[at] = '\0';
+	/* A loop ends where there is no more room. */
 	for (int depth = 0; uid != 0; depth++) {
 		size_t i = index_map_find(map, uid), len;
 		const unsigned char *record;
@@ -107,7 +108,7 @@ static char *full_name(const struct index_map *map, const struct index_ext *ext,
 			return NULL;
 		}
 		len = strlen(text);
-		if (depth == INDEX_LIST_DEPTH_MAX || len + 1 > at) {
+		if (len + 1 > at) {
 			err_set(err, ERR_DATA, "folder %u lies too deep", (unsigned)uid);
 			return NULL;
 		}

@@ -221,7 +221,7 @@ static void test_exts(void **state)
 	put_intro(&log, 0, NULL, 0, 4, 4); /* grows */
 	put_ext_rec(&log, 5, "LONG", 4);
 	put_intro(&log, 2, NULL, 9, 0, 4); /* of another reset: what follows is passed over */
-	put_ext_rec(&log, 1, "late", 4);
+	put_ext_rec(&log, 5, "late", 4);
 	put_expunge(&log, 1, 1);
 	assert_int_equal(load(NULL, &log, NULL, &map, &err), 0);
 	assert_int_equal(map.exts.count, 3);
@@ -305,6 +305,10 @@ static void test_index(void **state)
 	assert_int_equal(load(&index, &next, NULL, &map, &err), 0);
 	see(&map, "");
 	index_map_free(&map);
+	/* But it cannot be older than the index. */
+	set_u32(&index, 60, 6);
+	refused(&index, &next, "the log does not reach back to the index");
+	set_u32(&index, 60, 3);
 	/* No log at all. */
 	assert_int_equal(load(&index, NULL, NULL, &map, &err), 0);
 	assert_int_equal(map.mails.count, 3);
@@ -528,6 +532,14 @@ static void test_reach(void **state)
 	assert_false(index_files_reach(&files, INDEXID, 4, log.len + 4));
 	assert_false(index_files_reach(&files, INDEXID, 4, 0));
 	assert_false(index_files_reach(&files, INDEXID, 0, 0));
+	close(files.log);
+	set_u32(&log, 12, 2); /* another log was before it */
+	files.log = file_of(&log);
+	assert_false(index_files_reach(&files, INDEXID, 3, record));
+	close(files.log);
+	set_u32(&log, 12, 3);
+	files.log = file_of(&log);
+	assert_true(index_files_reach(&files, INDEXID, 3, record));
 	files.log2_bytes -= 4; /* cut */
 	assert_false(index_files_reach(&files, INDEXID, 3, record));
 	files.log2_bytes += 4;

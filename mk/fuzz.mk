@@ -12,6 +12,11 @@ fuzz_libs = -larchive -ljansson -lcrypto -lxxhash
 ## make fuzz           fuzz what reads foreign bytes (FUZZ_SECONDS=60 each)
 fuzz: $(fuzz_targets:%=fuzz-%)
 
+.PHONY: check-fuzz
+## make check-fuzz     the corpora, and ten seconds of fuzzing each
+check-fuzz:
+	$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=10
+
 .PRECIOUS: $(BUILD)/fuzz/fuzz_% $(BUILD)/fuzz/seeds_%
 fuzz-%: $(BUILD)/fuzz/fuzz_%
 	@mkdir -p $(BUILD)/fuzz/corpus_$*

@@ -126,14 +126,15 @@ static int dump_index(struct tool *tool, const char *path, const struct target *
 
 static int parse_position(const char *text, struct index_position *position, struct err *err)
 {
-	unsigned long long offset;
+	unsigned long long indexid, file_seq, offset;
 	int end = 0;
 
-	if (strspn(text, "0123456789:") == strlen(text) && strlen(text) < 42 &&
-	    sscanf(text, "%u:%u:%llu%n", &position->indexid, &position->file_seq, &offset, &end) ==
-		    3 &&
-	    text[end] == '\0') {
-		position->offset = offset;
+	/* Signs and blanks, which sscanf would take, are none of it. */
+	if (strspn(text, "0123456789:") == strlen(text) &&
+	    sscanf(text, "%llu:%llu:%llu%n", &indexid, &file_seq, &offset, &end) == 3 &&
+	    text[end] == '\0' && indexid <= UINT32_MAX && file_seq <= UINT32_MAX) {
+		*position =
+			(struct index_position){ (uint32_t)indexid, (uint32_t)file_seq, offset };
 		return 0;
 	}
 	return err_set(err, ERR_USAGE, "--since %s: expected INDEXID:FILE-SEQ:OFFSET",

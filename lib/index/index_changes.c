@@ -13,6 +13,7 @@ struct scan {
 	struct index_changes *changes;
 	bool is_list;
 	uint64_t from;          /* records before it only tell which extensions there are */
+	bool at_record;         /* `from` is the beginning of a record */
 	uint32_t first_new_uid; /* mails from it on were appended after the position; 0: none */
 	struct index_ext_vec exts;
 	const char *ext; /* of the last introduction; NULL: not known */
@@ -209,6 +210,7 @@ static int on_record(void *ctx, const struct index_record *record, struct err *e
 		see_intro(scan, record);
 	if (record->offset < scan->from)
 		return 0;
+	scan->at_record |= record->offset == scan->from;
 	raise_class(scan->changes, INDEX_CHANGES_UNIMPORTANT, "what can be computed again");
 	see_record(scan, record);
 	return 0;
@@ -225,14 +227,15 @@ static int scan_log(struct scan *scan, const struct index_files_log *log, uint64
 
 	*end_r = from;
 	scan->from = from;
+	scan->at_record = false;
 	if (from > log->size_bytes || from < log->header.hdr_size) {
 		important(scan, "the log is shorter than it was");
 		return 0;
 	}
 	if (index_log_read(log->fd, log->size_bytes, scan->is_list ? log->header.hdr_size : from,
 			   on_record, scan, end_r, &why) == 0) {
-		if (*end_r < from)
-			important(scan, "the log is shorter than it was");
+		if (*end_r != from && !scan->at_record)
+			important(scan, "the log is not what it was");
 		return 0;
 	}
 	if (why.code != ERR_DATA) {

@@ -146,7 +146,7 @@ refused() {
 	refused 64 'one argument too many' box home
 	refused 64 'only one of' --map --log box
 	refused 64 '--since is for --changes' --since 1:2:3 box
-	for since in 1:2 1:2:3:4 a:b:c '' 1:2:-3 99999999999999999999999999999999999999999999:1:1; do
+	for since in 1:2 1:2:3:4 a:b:c '' 1:2:-3 4294967296:1:1 1:4294967296:1 99999999999999999999999999999999999999999999:1:1; do
 		refused 64 'expected INDEXID:FILE-SEQ:OFFSET' --changes --since "$since" box
 	done
 }

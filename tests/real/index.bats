@@ -20,6 +20,7 @@ setup_file() {
 		mail_index_log_rotate_min_age = 1 s
 		protocol lmtp {
 		  mail_plugins = sieve
+		  mail_attachment_detection_options = add-flags
 		}
 		plugin {
 		  sieve_before = $SCRATCH/sieve/flag.sieve
@@ -128,6 +129,8 @@ both() {
 	both unimportant by_lmtp 2
 	from=$(position "$inbox")
 	by_lmtp 7
+	# With the keywords that are computed.
+	metacache-dump -f tab "$inbox/dovecot.index.log" | grep -F '+"$HasNoAttachment"'
 	[ "$(metacache-dump -f tab --no-header --changes --since "$from" --field appends "$inbox")" = 7 ]
 }
 

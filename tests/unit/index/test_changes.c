@@ -311,6 +311,8 @@ static void test_unknown(void **state)
 	from = (struct index_position){ INDEXID, 5, here.offset + 4 };
 	changes = changes_of(&log2, NULL, false, &from);
 	see(&changes, IMPORTANT, "the log is corrupt");
+	changes = changes_of(&log2, NULL, true, &from);
+	see(&changes, IMPORTANT, "the log is not what it was");
 	/* The rotated log lacks its end. */
 	log2.len -= 4;
 	changes = changes_of(&log, &log2, false, &here);

@@ -211,6 +211,9 @@ static int on_record(void *ctx, const struct index_record *record, struct err *e
 	if (record->offset < scan->from)
 		return 0;
 	scan->at_record |= record->offset == scan->from;
+	/* Nothing is more than important; only mails are still counted. */
+	if (scan->changes->class == INDEX_CHANGES_IMPORTANT && record->type != INDEX_RECORD_APPEND)
+		return 0;
 	raise_class(scan->changes, INDEX_CHANGES_UNIMPORTANT, "what can be computed again");
 	see_record(scan, record);
 	return 0;

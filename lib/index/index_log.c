@@ -11,7 +11,7 @@
 #define LOG_MINOR_COMPAT_FLAGS 2
 #define HEADER_MIN 24
 #define HEADER_FULL 40 /* sizeof(struct mail_transaction_log_header) */
-#define WINDOW_SIZE ((size_t)256 * 1024)
+#define WINDOW_SIZE ((size_t)64 * 1024)
 
 /* A part of the file in memory. */
 struct window {
@@ -121,6 +121,8 @@ static inline uint32_t decode_size(const unsigned char *p)
 {
 	uint32_t n = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 
+	if ((n & 0xffffff80) == 0x80808080)
+		return (n & 0x7f) << 2;
 	if ((n & 0x80808080) != 0x80808080)
 		return 0;
 	return ((n & 0x7f) | (n & 0x7f00) >> 1 | (n & 0x7f0000) >> 2 | (n & 0x7f000000) >> 3) << 2;
@@ -224,6 +226,61 @@ static int read_record(struct window *window, uint64_t offset, struct index_reco
 	return got;
 }
 
+/* Whether the group that begins at `at` is wholly in these bytes, with nothing odd in it. */
+static inline bool group_in_window(const unsigned char *p, size_t at, size_t len, size_t *end_r)
+{
+	size_t size = decode_size(p + at);
+	size_t group = index_bytes_u32(p + at + INDEX_RECORD_HEADER_SIZE), end = at + group;
+
+	if (group < size || group > len - at)
+		return false;
+	for (at += size; at < end; at += size) {
+		if (end - at < INDEX_RECORD_HEADER_SIZE)
+			return false;
+		size = decode_size(p + at);
+		if (size < INDEX_RECORD_HEADER_SIZE || size > end - at)
+			return false;
+	}
+	*end_r = end;
+	return true;
+}
+
+/* Records that are wholly in the window, which nearly all are, without a look at the
+ * file. Stops at the first that needs more than that. */
+static int read_window(struct window *window, uint64_t *end, index_log_fn *fn, void *ctx,
+		       struct err *err)
+{
+	const unsigned char *p = (const unsigned char *)window->bytes.data;
+	size_t at = (size_t)(*end - window->start), len = window->bytes.len, group_end;
+	int ret = 0;
+
+	while (ret == 0 && len - at >= INDEX_RECORD_HEADER_SIZE) {
+		struct index_record record;
+		uint32_t type = index_bytes_u32(p + at + 4);
+
+		record.size_bytes = decode_size(p + at);
+		if (record.size_bytes < INDEX_RECORD_HEADER_SIZE || record.size_bytes > len - at)
+			break;
+		record.offset = window->start + at;
+		if ((type & INDEX_RECORD_TYPE_MASK) == INDEX_RECORD_BOUNDARY) {
+			if (record.size_bytes == INDEX_RECORD_HEADER_SIZE ||
+			    record.offset < window->group_end ||
+			    !group_in_window(p, at, len, &group_end))
+				break;
+			window->group_end = window->start + group_end;
+		}
+		record.data = p + at + INDEX_RECORD_HEADER_SIZE;
+		record.data_len = record.size_bytes - INDEX_RECORD_HEADER_SIZE;
+		if (index_record_set_type(&record, type, err) < 0)
+			return corrupt(record.offset, err);
+		ret = fn(ctx, &record, err);
+		if (ret >= 0)
+			at += record.size_bytes;
+		*end = window->start + at;
+	}
+	return ret;
+}
+
 int index_log_read(int fd, uint64_t size_bytes, uint64_t offset, index_log_fn *fn, void *ctx,
 		   uint64_t *end_r, struct err *err)
 {
@@ -236,6 +293,8 @@ int index_log_read(int fd, uint64_t size_bytes, uint64_t offset, index_log_fn *f
 		ret = fn(ctx, &record, err);
 		if (ret >= 0)
 			*end_r += record.size_bytes;
+		if (ret == 0 && *end_r - window.start <= window.bytes.len)
+			ret = read_window(&window, end_r, fn, ctx, err);
 	}
 	return got < 0 || ret < 0 ? -1 : 0;
 }

@@ -7,8 +7,8 @@ BATS = BIN=$(BUILD)/bin bats --print-output-on-failure
 picked = $(if $(TESTS),$(foreach t,$(1),$(if $(findstring $(TESTS),$(t)),$(t))),$(1))
 
 .PHONY: check check-unit check-cli check-fault check-real
-## make check          build and run every test (check-unit, check-cli, check-fault, check-real)
-check: check-unit check-cli check-fault check-real
+## make check          build and run every test (check-unit, check-cli, check-fault, check-fuzz, check-real)
+check: check-unit check-cli check-fault check-fuzz check-real
 
 ## make check-unit     one cmocka program a module's topic
 check-unit: $(call picked,$(unit_tests))

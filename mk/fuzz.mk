@@ -2,7 +2,7 @@
 
 FUZZ_SECONDS ?= 60
 fuzz_targets = $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
-fuzz_lib = $(foreach m,bundle json base,$(wildcard lib/$(m)/*.c)) $(wildcard lib/metacache/blocks*.c)
+fuzz_lib = $(foreach m,bundle index json base,$(wildcard lib/$(m)/*.c)) $(wildcard lib/metacache/blocks*.c)
 # What a target starts from: its corpus in the tree, and what a program of it makes.
 fuzz_seeds = $(patsubst tests/fuzz/seeds_%.c,%,$(wildcard tests/fuzz/seeds_*.c))
 fuzz_flags = -std=gnu17 -g -O1 -pthread -Ilib -D_GNU_SOURCE
@@ -11,6 +11,11 @@ fuzz_libs = -larchive -ljansson -lcrypto -lxxhash
 .PHONY: fuzz
 ## make fuzz           fuzz what reads foreign bytes (FUZZ_SECONDS=60 each)
 fuzz: $(fuzz_targets:%=fuzz-%)
+
+.PHONY: check-fuzz
+## make check-fuzz     the corpora, and ten seconds of fuzzing each
+check-fuzz:
+	$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=10
 
 .PRECIOUS: $(BUILD)/fuzz/fuzz_% $(BUILD)/fuzz/seeds_%
 fuzz-%: $(BUILD)/fuzz/fuzz_%

@@ -60,6 +60,12 @@ static bool strip(char *name, const char *suffix)
 	return true;
 }
 
+static void set_log_name(struct target *target, char *name)
+{
+	free(target->log_name);
+	target->log_name = name;
+}
+
 /* A folder, or a file whose folder holds the others. */
 static int target_open(struct target *target, const char *path, struct err *err)
 {
@@ -68,6 +74,7 @@ static int target_open(struct target *target, const char *path, struct err *err)
 	autofree char *stem = NULL;
 	struct stat st;
 
+	target->log_name = xstrdup(LOG_NAME);
 	if (stat(path, &st) < 0)
 		return err_sys(err, errno, "open");
 	target->dirfd =
@@ -75,9 +82,8 @@ static int target_open(struct target *target, const char *path, struct err *err)
 	if (target->dirfd < 0)
 		return err_sys(err, errno, "open");
 	if (S_ISDIR(st.st_mode)) {
-		bool list = options.list || faccessat(target->dirfd, LOG_NAME, F_OK, 0) < 0;
-
-		target->log_name = xstrdup(list ? LIST_LOG_NAME : LOG_NAME);
+		if (options.list || faccessat(target->dirfd, LOG_NAME, F_OK, 0) < 0)
+			set_log_name(target, xstrdup(LIST_LOG_NAME));
 		return 0;
 	}
 	if (!S_ISREG(st.st_mode))
@@ -86,7 +92,7 @@ static int target_open(struct target *target, const char *path, struct err *err)
 	stem = xstrdup(target->name);
 	if (!strip(stem, ".log"))
 		strip(stem, ".log.2");
-	target->log_name = xasprintf("%s.log", stem);
+	set_log_name(target, xasprintf("%s.log", stem));
 	return 0;
 }
 
@@ -120,14 +126,15 @@ static int dump_index(struct tool *tool, const char *path, const struct target *
 
 static int parse_position(const char *text, struct index_position *position, struct err *err)
 {
-	unsigned long long offset;
+	unsigned long long indexid, file_seq, offset;
 	int end = 0;
 
-	if (strspn(text, "0123456789:") == strlen(text) && strlen(text) < 42 &&
-	    sscanf(text, "%u:%u:%llu%n", &position->indexid, &position->file_seq, &offset, &end) ==
-		    3 &&
-	    text[end] == '\0') {
-		position->offset = offset;
+	/* Signs and blanks, which sscanf would take, are none of it. */
+	if (strspn(text, "0123456789:") == strlen(text) &&
+	    sscanf(text, "%llu:%llu:%llu%n", &indexid, &file_seq, &offset, &end) == 3 &&
+	    text[end] == '\0' && indexid <= UINT32_MAX && file_seq <= UINT32_MAX) {
+		*position =
+			(struct index_position){ (uint32_t)indexid, (uint32_t)file_seq, offset };
 		return 0;
 	}
 	return err_set(err, ERR_USAGE, "--since %s: expected INDEXID:FILE-SEQ:OFFSET",

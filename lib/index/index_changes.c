@@ -6,13 +6,14 @@
 #include "index/index_header.h"
 #include "index/index_log.h"
 
-#define FIRST_FILE_SEQ 1
+#define FIRST_FILE_SEQ_MAX 2 /* Dovecot 2.3 makes the first log as number 2 */
 
 /* What is known on the way through the logs. */
 struct scan {
 	struct index_changes *changes;
 	bool is_list;
 	uint64_t from;          /* records before it only tell which extensions there are */
+	bool at_record;         /* `from` is the beginning of a record */
 	uint32_t first_new_uid; /* mails from it on were appended after the position; 0: none */
 	struct index_ext_vec exts;
 	const char *ext; /* of the last introduction; NULL: not known */
@@ -124,9 +125,10 @@ static void see_intro(struct scan *scan, const struct index_record *record)
 	}
 }
 
-/* Of the list's own header only the first byte, which tells Dovecot to look at the
- * folders again. */
-static bool is_refresh_flag(const struct index_record *record)
+/* Of the list's own header only the first byte, and it is cleared: Dovecot has looked
+ * at all folders again. Where it is set, one was made, renamed or removed, and a layout
+ * that has the names elsewhere writes nothing more. */
+static bool clears_refresh(const struct index_record *record)
 {
 	struct index_record_item item;
 	size_t at = 0;
@@ -134,7 +136,7 @@ static bool is_refresh_flag(const struct index_record *record)
 	if (record->type != INDEX_RECORD_EXT_HDR_UPDATE)
 		return false;
 	while (index_record_next(record, &at, &item))
-		if (item.offset + item.len > 1)
+		if (item.offset + item.len > 1 || (item.len > 0 && item.data[0] != 0))
 			return false;
 	return true;
 }
@@ -158,7 +160,7 @@ static void see_ext(struct scan *scan, const struct index_record *record)
 		important(scan, "subscriptions were changed");
 	else if (strcmp(scan->ext, "list") != 0)
 		important(scan, "another extension was changed");
-	else if (!is_refresh_flag(record))
+	else if (!clears_refresh(record))
 		important(scan, "the list of folders was changed");
 }
 
@@ -208,6 +210,10 @@ static int on_record(void *ctx, const struct index_record *record, struct err *e
 		see_intro(scan, record);
 	if (record->offset < scan->from)
 		return 0;
+	scan->at_record |= record->offset == scan->from;
+	/* Nothing is more than important; only mails are still counted. */
+	if (scan->changes->class == INDEX_CHANGES_IMPORTANT && record->type != INDEX_RECORD_APPEND)
+		return 0;
 	raise_class(scan->changes, INDEX_CHANGES_UNIMPORTANT, "what can be computed again");
 	see_record(scan, record);
 	return 0;
@@ -224,14 +230,15 @@ static int scan_log(struct scan *scan, const struct index_files_log *log, uint64
 
 	*end_r = from;
 	scan->from = from;
+	scan->at_record = false;
 	if (from > log->size_bytes || from < log->header.hdr_size) {
 		important(scan, "the log is shorter than it was");
 		return 0;
 	}
 	if (index_log_read(log->fd, log->size_bytes, scan->is_list ? log->header.hdr_size : from,
 			   on_record, scan, end_r, &why) == 0) {
-		if (*end_r < from)
-			important(scan, "the log is shorter than it was");
+		if (*end_r != from && !scan->at_record)
+			important(scan, "the log is not what it was");
 		return 0;
 	}
 	if (why.code != ERR_DATA) {
@@ -274,7 +281,7 @@ static enum index_files_start find_start(struct scan *scan, const struct index_f
 
 	if (!from) {
 		/* A later first log is that of an index which was made anew. */
-		if (first->file_seq == FIRST_FILE_SEQ)
+		if (first->file_seq <= FIRST_FILE_SEQ_MAX)
 			start = index_files_find_first(logs, offset_r);
 		if (start == INDEX_FILES_LOST)
 			important(scan, "the log does not reach back to the beginning");

@@ -11,7 +11,8 @@
  *                header fields such as first_recent_uid, Dovecot's internal flag bits
  * In the list index's log (dovecot.list.index.log):
  *   important    folders appended, expunged or with other flags; the extensions "list"
- *                (names, parents, GUIDs) and "subs", and any that is not known
+ *                (names, parents, GUIDs; the mark to look at the folders again, but not its
+ *                removal) and "subs", and any that is not known
  *   unimportant  what STATUS has cached there ("msgs", "hmodseq", "vsize", "1saved",
  *                and what storage drivers note), modseqs, header fields but UIDVALIDITY
  *

@@ -82,41 +82,43 @@ static const char *find_name(const struct name_vec *names, uint32_t id)
 	return NULL;
 }
 
-/* The whole name of the folder: the levels from it up to the root, put together from
- * the end. */
-static int full_name(const struct index_map *map, const struct index_ext *ext,
-		     const struct name_vec *names, size_t i, char separator, char **name_r,
-		     struct err *err)
+/* The whole name of a folder: the levels from it up to the root, put together from
+ * the end. NULL with err. */
+static char *full_name(const struct index_map *map, const struct index_ext *ext,
+		       const struct name_vec *names, uint32_t uid, char separator, struct err *err)
 {
 	char whole[INDEX_LIST_NAME_MAX + 1];
 	size_t at = sizeof whole - 1;
-	uint32_t uid = map->mails.items[i].uid;
 
 	whole[at] = '\0';
+	/* A loop ends where there is no more room. */
 	for (int depth = 0; uid != 0; depth++) {
+		size_t i = index_map_find(map, uid), len;
 		const unsigned char *record;
 		const char *text;
-		size_t len;
 
-		i = index_map_find(map, uid);
-		if (i == map->mails.count || map->mails.items[i].uid != uid)
-			return err_set(err, ERR_DATA, "no folder %u, which is a parent",
-				       (unsigned)uid);
+		if (i == map->mails.count || map->mails.items[i].uid != uid) {
+			err_set(err, ERR_DATA, "no folder %u, which is a parent", (unsigned)uid);
+			return NULL;
+		}
 		record = index_map_record(ext, i);
 		text = find_name(names, index_bytes_u32(record));
-		if (!text)
-			return err_set(err, ERR_DATA, "folder %u has no name", (unsigned)uid);
+		if (!text) {
+			err_set(err, ERR_DATA, "folder %u has no name", (unsigned)uid);
+			return NULL;
+		}
 		len = strlen(text);
-		if (depth == INDEX_LIST_DEPTH_MAX || len + 1 > at)
-			return err_set(err, ERR_DATA, "folder %u lies too deep", (unsigned)uid);
+		if (len + 1 > at) {
+			err_set(err, ERR_DATA, "folder %u lies too deep", (unsigned)uid);
+			return NULL;
+		}
 		if (depth > 0)
 			whole[--at] = separator;
 		at -= len;
 		memcpy(whole + at, text, len);
 		uid = index_bytes_u32(record + AT_PARENT);
 	}
-	*name_r = xstrdup(whole + at);
-	return 0;
+	return xstrdup(whole + at);
 }
 
 static void read_guid(const unsigned char *record, char *guid)
@@ -150,7 +152,8 @@ int index_list_load(const struct index_map *map, char separator, struct index_li
 			.uid_validity = index_bytes_u32(record + AT_UID_VALIDITY),
 		};
 
-		if (full_name(map, ext, &names, i, separator, &folder.name, err) < 0)
+		folder.name = full_name(map, ext, &names, folder.uid, separator, err);
+		if (!folder.name)
 			return -1;
 		read_guid(record, folder.guid);
 		vec_push(list_r, folder);

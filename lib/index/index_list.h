@@ -6,7 +6,6 @@
 #include "index/index_map.h"
 
 #define INDEX_LIST_GUID_HEX 32
-#define INDEX_LIST_DEPTH_MAX 256
 #define INDEX_LIST_NAME_MAX 4096
 #define INDEX_LIST_BYTES_MAX ((size_t)64 * 1024 * 1024) /* all names together */
 

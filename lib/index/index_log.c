@@ -10,8 +10,8 @@
 #define LOG_MAJOR 1
 #define LOG_MINOR_COMPAT_FLAGS 2
 #define HEADER_MIN 24
-#define HEADER_FULL 48 /* sizeof(struct mail_transaction_log_header) */
-#define WINDOW_SIZE ((size_t)256 * 1024)
+#define HEADER_FULL 40 /* sizeof(struct mail_transaction_log_header) */
+#define WINDOW_SIZE ((size_t)64 * 1024)
 
 /* A part of the file in memory. */
 struct window {
@@ -27,33 +27,43 @@ static void window_free(struct window *window)
 	buf_free(&window->bytes);
 }
 
-/* 1 and `len` bytes at `offset`, valid until the next call; 0 the file ends before. */
-static int window_get(struct window *window, uint64_t offset, size_t len,
-		      const unsigned char **data_r, struct err *err)
+/* 1 and at least `len` bytes at `offset` are in the window; 0 the file ends before. */
+static int window_fill(struct window *window, uint64_t offset, size_t len, struct err *err)
 {
-	size_t want;
+	size_t want = len > WINDOW_SIZE ? len : WINDOW_SIZE;
 
 	if (offset > window->size_bytes || len > window->size_bytes - offset)
 		return 0;
-	if (offset < window->start || offset + len > window->start + window->bytes.len) {
-		want = len > WINDOW_SIZE ? len : WINDOW_SIZE;
-		if (want > window->size_bytes - offset)
-			want = (size_t)(window->size_bytes - offset);
-		buf_truncate(&window->bytes, 0);
-		window->start = offset;
-		while (window->bytes.len < len) {
-			ssize_t n = pread(
-				window->fd, buf_reserve(&window->bytes, want - window->bytes.len),
-				want - window->bytes.len, (off_t)(offset + window->bytes.len));
+	if (want > window->size_bytes - offset)
+		want = (size_t)(window->size_bytes - offset);
+	buf_truncate(&window->bytes, 0);
+	window->start = offset;
+	while (window->bytes.len < len) {
+		ssize_t n = pread(window->fd, buf_reserve(&window->bytes, want - window->bytes.len),
+				  want - window->bytes.len, (off_t)(offset + window->bytes.len));
 
-			if (n < 0 && errno == EINTR)
-				continue;
-			if (n < 0)
-				return err_sys(err, errno, "read the log");
-			if (n == 0)
-				return 0;
-			window->bytes.len += (size_t)n;
-		}
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_sys(err, errno, "read the log");
+		if (n == 0)
+			return 0;
+		window->bytes.len += (size_t)n;
+	}
+	return 1;
+}
+
+/* 1 and `len` bytes at `offset`, valid until the next call; 0 the file ends before. Inline,
+ * as each record comes through here, which is to cost no more than copying it. */
+static inline int window_get(struct window *window, uint64_t offset, size_t len,
+			     const unsigned char **data_r, struct err *err)
+{
+	if (!window->bytes.data || offset < window->start ||
+	    offset - window->start + len > window->bytes.len) {
+		int got = window_fill(window, offset, len, err);
+
+		if (got <= 0)
+			return got;
 	}
 	*data_r = (const unsigned char *)window->bytes.data + (offset - window->start);
 	return 1;
@@ -105,15 +115,17 @@ int index_log_header(int fd, uint64_t size_bytes, struct index_log_header *heade
 	return 0;
 }
 
-/* mail_index_offset_to_uint32(): four groups of seven bits, each with its high bit
- * set, so that a size that is written in part is never taken for one. 0: none. */
-static uint32_t decode_size(const unsigned char *p)
+/* mail_index_offset_to_uint32(): four groups of seven bits, the high ones first, each with
+ * its high bit set, so that a size that is written in part is never taken for one. 0: none. */
+static inline uint32_t decode_size(const unsigned char *p)
 {
-	if ((p[0] & p[1] & p[2] & p[3] & 0x80) == 0)
+	uint32_t n = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+
+	if ((n & 0xffffff80) == 0x80808080)
+		return (n & 0x7f) << 2;
+	if ((n & 0x80808080) != 0x80808080)
 		return 0;
-	return ((uint32_t)(p[0] & 0x7f) << 21 | (uint32_t)(p[1] & 0x7f) << 14 |
-		(uint32_t)(p[2] & 0x7f) << 7 | (uint32_t)(p[3] & 0x7f))
-	       << 2;
+	return ((n & 0x7f) | (n & 0x7f00) >> 1 | (n & 0x7f0000) >> 2 | (n & 0x7f000000) >> 3) << 2;
 }
 
 static int corrupt(uint64_t offset, struct err *err)
@@ -121,29 +133,35 @@ static int corrupt(uint64_t offset, struct err *err)
 	return err_prefix(err, "corrupt at offset %" PRIu64, offset);
 }
 
-/* The header of the record at `offset`: 1, 0 not wholly written yet. */
-static int record_head(struct window *window, uint64_t offset, uint32_t *size_r, uint32_t *type_r,
-		       struct err *err)
+/* A size that is not that of a record here: 0 not wholly written yet, or -1. */
+static int odd_size(const struct window *window, uint64_t offset, const unsigned char *p,
+		    struct err *err)
 {
-	const unsigned char *p;
-	int got = window_get(window, offset, INDEX_RECORD_HEADER_SIZE, &p, err);
+	uint32_t size = decode_size(p);
+
+	if (size == 0 && index_bytes_u32(p) == 0)
+		return 0;
+	if (size >= INDEX_RECORD_HEADER_SIZE && size > window->size_bytes - offset)
+		return 0;
+	if (size < INDEX_RECORD_HEADER_SIZE)
+		err_set(err, ERR_DATA, "no size of a record");
+	else
+		err_set(err, ERR_DATA, "a record of %u bytes", (unsigned)size);
+	return corrupt(offset, err);
+}
+
+/* The header of the record at `offset`: 1, 0 not wholly written yet. */
+static inline int record_head(struct window *window, uint64_t offset, uint32_t *size_r,
+			      const unsigned char **p_r, struct err *err)
+{
+	int got = window_get(window, offset, INDEX_RECORD_HEADER_SIZE, p_r, err);
 
 	if (got <= 0)
 		return got;
-	*size_r = decode_size(p);
-	*type_r = index_bytes_u32(p + 4);
-	if (*size_r == 0 && index_bytes_u32(p) == 0)
-		return 0;
-	if (*size_r < INDEX_RECORD_HEADER_SIZE) {
-		err_set(err, ERR_DATA, "no size of a record");
-		return corrupt(offset, err);
-	}
-	if (*size_r > window->size_bytes - offset)
-		return 0;
-	if (*size_r > INDEX_LOG_RECORD_MAX) {
-		err_set(err, ERR_DATA, "a record of %u bytes", (unsigned)*size_r);
-		return corrupt(offset, err);
-	}
+	*size_r = decode_size(*p_r);
+	if (*size_r < INDEX_RECORD_HEADER_SIZE || *size_r > INDEX_LOG_RECORD_MAX ||
+	    *size_r > window->size_bytes - offset)
+		return odd_size(window, offset, *p_r, err);
 	return 1;
 }
 
@@ -154,7 +172,8 @@ static int group_is_whole(struct window *window, const struct index_record *boun
 	struct index_record_item item;
 	uint64_t at = boundary->offset + boundary->size_bytes, end;
 	size_t from = 0;
-	uint32_t size, type;
+	const unsigned char *p;
+	uint32_t size;
 	int got = 1;
 
 	index_record_next(boundary, &from, &item);
@@ -166,7 +185,7 @@ static int group_is_whole(struct window *window, const struct index_record *boun
 	}
 	if (end > window->size_bytes)
 		return 0;
-	while (at < end && (got = record_head(window, at, &size, &type, err)) > 0)
+	while (at < end && (got = record_head(window, at, &size, &p, err)) > 0)
 		at += size;
 	if (got <= 0)
 		return got;
@@ -183,17 +202,18 @@ static int read_record(struct window *window, uint64_t offset, struct index_reco
 {
 	const unsigned char *p;
 	uint32_t type;
-	int got;
+	int got = record_head(window, offset, &record_r->size_bytes, &p, err);
 
-	*record_r = (struct index_record){ .offset = offset };
-	got = record_head(window, offset, &record_r->size_bytes, &type, err);
-	if (got > 0)
-		got = window_get(window, offset, record_r->size_bytes, &p, err);
 	if (got <= 0)
 		return got;
+	type = index_bytes_u32(p + 4);
+	got = window_get(window, offset, record_r->size_bytes, &p, err);
+	if (got <= 0)
+		return got;
+	record_r->offset = offset;
 	record_r->data = p + INDEX_RECORD_HEADER_SIZE;
 	record_r->data_len = record_r->size_bytes - INDEX_RECORD_HEADER_SIZE;
-	if (index_record_set_type(record_r, type, err) < 0 || index_record_check(record_r, err) < 0)
+	if (index_record_set_type(record_r, type, err) < 0)
 		return corrupt(offset, err);
 	if (record_r->type != INDEX_RECORD_BOUNDARY)
 		return 1;
@@ -204,6 +224,61 @@ static int read_record(struct window *window, uint64_t offset, struct index_reco
 	got = window_get(window, offset, record_r->size_bytes, &p, err);
 	record_r->data = p + INDEX_RECORD_HEADER_SIZE;
 	return got;
+}
+
+/* Whether the group that begins at `at` is wholly in these bytes, with nothing odd in it. */
+static inline bool group_in_window(const unsigned char *p, size_t at, size_t len, size_t *end_r)
+{
+	size_t size = decode_size(p + at);
+	size_t group = index_bytes_u32(p + at + INDEX_RECORD_HEADER_SIZE), end = at + group;
+
+	if (group < size || group > len - at)
+		return false;
+	for (at += size; at < end; at += size) {
+		if (end - at < INDEX_RECORD_HEADER_SIZE)
+			return false;
+		size = decode_size(p + at);
+		if (size < INDEX_RECORD_HEADER_SIZE || size > end - at)
+			return false;
+	}
+	*end_r = end;
+	return true;
+}
+
+/* Records that are wholly in the window, which nearly all are, without a look at the
+ * file. Stops at the first that needs more than that. */
+static int read_window(struct window *window, uint64_t *end, index_log_fn *fn, void *ctx,
+		       struct err *err)
+{
+	const unsigned char *p = (const unsigned char *)window->bytes.data;
+	size_t at = (size_t)(*end - window->start), len = window->bytes.len, group_end;
+	int ret = 0;
+
+	while (ret == 0 && len - at >= INDEX_RECORD_HEADER_SIZE) {
+		struct index_record record;
+		uint32_t type = index_bytes_u32(p + at + 4);
+
+		record.size_bytes = decode_size(p + at);
+		if (record.size_bytes < INDEX_RECORD_HEADER_SIZE || record.size_bytes > len - at)
+			break;
+		record.offset = window->start + at;
+		if ((type & INDEX_RECORD_TYPE_MASK) == INDEX_RECORD_BOUNDARY) {
+			if (record.size_bytes == INDEX_RECORD_HEADER_SIZE ||
+			    record.offset < window->group_end ||
+			    !group_in_window(p, at, len, &group_end))
+				break;
+			window->group_end = window->start + group_end;
+		}
+		record.data = p + at + INDEX_RECORD_HEADER_SIZE;
+		record.data_len = record.size_bytes - INDEX_RECORD_HEADER_SIZE;
+		if (index_record_set_type(&record, type, err) < 0)
+			return corrupt(record.offset, err);
+		ret = fn(ctx, &record, err);
+		if (ret >= 0)
+			at += record.size_bytes;
+		*end = window->start + at;
+	}
+	return ret;
 }
 
 int index_log_read(int fd, uint64_t size_bytes, uint64_t offset, index_log_fn *fn, void *ctx,
@@ -218,6 +293,8 @@ int index_log_read(int fd, uint64_t size_bytes, uint64_t offset, index_log_fn *f
 		ret = fn(ctx, &record, err);
 		if (ret >= 0)
 			*end_r += record.size_bytes;
+		if (ret == 0 && *end_r - window.start <= window.bytes.len)
+			ret = read_window(&window, end_r, fn, ctx, err);
 	}
 	return got < 0 || ret < 0 ? -1 : 0;
 }

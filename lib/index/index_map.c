@@ -252,7 +252,7 @@ static int replay_logs(struct replay *replay, bool has_index, const struct index
 {
 	struct index_map *map = replay->apply.map;
 	enum index_files_start start;
-	uint64_t offset;
+	uint64_t offset = 0;
 
 	if (find_start(replay, has_index, logs, &start, &offset, err) < 0)
 		return -1;

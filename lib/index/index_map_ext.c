@@ -120,29 +120,32 @@ static int resize_data(const struct index_map *map, struct index_ext *ext, size_
 	return 0;
 }
 
-/* The extension that an introduction means, which is made where it is new. */
-static int intro_ext(struct index_map *map, const struct index_record_item *item,
-		     struct index_ext **ext_r, struct err *err)
+/* The extension that an introduction means, which is made where it is new; NULL with
+ * err. */
+static struct index_ext *intro_ext(struct index_map *map, const struct index_record_item *item,
+				   struct err *err)
 {
 	const char *name = (const char *)item->data;
+	struct index_ext *ext;
 
 	if (item->intro.ext_id != INDEX_RECORD_EXT_NEW) {
-		if (item->intro.ext_id >= map->exts.count)
-			return err_set(err, ERR_DATA, "extension number %u is not known",
-				       (unsigned)item->intro.ext_id);
-		*ext_r = &map->exts.items[item->intro.ext_id];
-		return 0;
+		if (item->intro.ext_id < map->exts.count)
+			return &map->exts.items[item->intro.ext_id];
+		err_set(err, ERR_DATA, "extension number %u is not known",
+			(unsigned)item->intro.ext_id);
+		return NULL;
 	}
-	*ext_r = index_header_ext(&map->exts, name, item->len);
-	if (*ext_r)
-		return 0;
-	if (map->exts.count == INDEX_HEADER_EXTS_MAX)
-		return err_set(err, ERR_DATA, "too many extensions");
+	ext = index_header_ext(&map->exts, name, item->len);
+	if (ext)
+		return ext;
+	if (map->exts.count == INDEX_HEADER_EXTS_MAX) {
+		err_set(err, ERR_DATA, "too many extensions");
+		return NULL;
+	}
 	vec_push(&map->exts, ((struct index_ext){ .name = xstrndup(name, item->len),
 						  .reset_id = item->intro.reset_id,
 						  .record_align = item->intro.record_align }));
-	*ext_r = &map->exts.items[map->exts.count - 1];
-	return 0;
+	return &map->exts.items[map->exts.count - 1];
 }
 
 static int apply_intro(struct index_map_apply *apply, const struct index_record_item *item,
@@ -160,7 +163,8 @@ static int apply_intro(struct index_map_apply *apply, const struct index_record_
 	    index_header_check_ext((const char *)item->data, item->len, intro->hdr_size, &wanted,
 				   err) < 0)
 		return -1;
-	if (intro_ext(map, item, &ext, err) < 0)
+	ext = intro_ext(map, item, err);
+	if (!ext)
 		return -1;
 	if (strcmp(ext->name, INDEX_MAP_EXT_KEYWORDS) == 0)
 		return err_set(err, ERR_DATA, "the keywords extension is introduced");

@@ -6,28 +6,26 @@
 #define KEYWORD_HEADER_SIZE 4
 #define ATTRIBUTE_PREFIX 2
 
-/* By the number of the type's one bit. */
+/* A type is one bit: by its number, so that tables and switches have no gaps to search. */
 struct type {
 	const char *name;  /* NULL: no such type */
 	uint8_t item_size; /* 0: items vary */
-	bool ranges;       /* items begin with uid1, uid2 in ascending order */
-	bool uids;         /* items begin with a UID, which is not 0 */
 };
 #define BIT(type) (__builtin_ctz(type))
 
 static const struct type types[32] = {
-	[BIT(INDEX_RECORD_EXPUNGE)] = { "expunge", 8, .ranges = true },
-	[BIT(INDEX_RECORD_APPEND)] = { "append", 8, .uids = true },
-	[BIT(INDEX_RECORD_FLAG_UPDATE)] = { "flag-update", 12, .ranges = true },
+	[BIT(INDEX_RECORD_EXPUNGE)] = { "expunge", 8 },
+	[BIT(INDEX_RECORD_APPEND)] = { "append", 8 },
+	[BIT(INDEX_RECORD_FLAG_UPDATE)] = { "flag-update", 12 },
 	[BIT(INDEX_RECORD_HEADER_UPDATE)] = { "header-update" },
 	[BIT(INDEX_RECORD_EXT_INTRO)] = { "ext-intro" },
 	[BIT(INDEX_RECORD_EXT_RESET)] = { "ext-reset" },
 	[BIT(INDEX_RECORD_EXT_HDR_UPDATE)] = { "ext-hdr-update" },
 	[BIT(INDEX_RECORD_EXT_REC_UPDATE)] = { "ext-rec-update" },
-	[BIT(INDEX_RECORD_KEYWORD_UPDATE)] = { "keyword-update" },
-	[BIT(INDEX_RECORD_KEYWORD_RESET)] = { "keyword-reset", 8, .ranges = true },
-	[BIT(INDEX_RECORD_EXT_ATOMIC_INC)] = { "ext-atomic-inc", 8, .uids = true },
-	[BIT(INDEX_RECORD_EXPUNGE_GUID)] = { "expunge-guid", 20, .uids = true },
+	[BIT(INDEX_RECORD_KEYWORD_UPDATE)] = { "keyword-update", 8 },
+	[BIT(INDEX_RECORD_KEYWORD_RESET)] = { "keyword-reset", 8 },
+	[BIT(INDEX_RECORD_EXT_ATOMIC_INC)] = { "ext-atomic-inc", 8 },
+	[BIT(INDEX_RECORD_EXPUNGE_GUID)] = { "expunge-guid", 20 },
 	[BIT(INDEX_RECORD_MODSEQ_UPDATE)] = { "modseq-update", 12 },
 	[BIT(INDEX_RECORD_EXT_HDR_UPDATE32)] = { "ext-hdr-update32" },
 	[BIT(INDEX_RECORD_INDEX_DELETED)] = { "index-deleted" },
@@ -36,33 +34,11 @@ static const struct type types[32] = {
 	[BIT(INDEX_RECORD_ATTRIBUTE_UPDATE)] = { "attribute-update" },
 };
 
-static const struct type *type_of(uint32_t type)
-{
-	return &types[type ? BIT(type) : 31];
-}
-
 const char *index_record_type_name(enum index_record_type type)
 {
-	const char *name = type_of(type)->name;
+	const char *name = type ? types[BIT(type)].name : NULL;
 
 	return name ? name : "unknown";
-}
-
-int index_record_set_type(struct index_record *record, uint32_t bits, struct err *err)
-{
-	uint32_t type = bits & INDEX_RECORD_TYPE_MASK;
-
-	if (type == (INDEX_RECORD_EXPUNGE | INDEX_RECORD_EXPUNGE_PROT) ||
-	    type == (INDEX_RECORD_EXPUNGE_GUID | INDEX_RECORD_EXPUNGE_PROT))
-		type &= ~INDEX_RECORD_EXPUNGE_PROT;
-	else if (type == INDEX_RECORD_EXPUNGE || type == INDEX_RECORD_EXPUNGE_GUID)
-		return err_set(err, ERR_DATA, "an expunge without its protection bits");
-	if ((type & (type - 1)) != 0 || !type_of(type)->name)
-		return err_set(err, ERR_DATA, "unknown type 0x%x", (unsigned)type);
-	record->type = (enum index_record_type)type;
-	record->external = bits & INDEX_RECORD_EXTERNAL;
-	record->sync = bits & INDEX_RECORD_SYNC;
-	return 0;
 }
 
 /* Where the UID ranges of a KEYWORD_UPDATE begin. */
@@ -150,27 +126,27 @@ static void read_fixed(enum index_record_type type, const unsigned char *p,
 		       struct index_record_item *item)
 {
 	item->uid1 = item->uid2 = index_bytes_u32(p);
-	switch ((int)type) {
-	case INDEX_RECORD_APPEND:
+	switch (BIT(type)) {
+	case BIT(INDEX_RECORD_APPEND):
 		item->add_flags = p[4];
 		break;
-	case INDEX_RECORD_FLAG_UPDATE:
+	case BIT(INDEX_RECORD_FLAG_UPDATE):
 		item->uid2 = index_bytes_u32(p + 4);
 		item->add_flags = p[8];
 		item->remove_flags = p[9];
 		item->modseq_inc = p[10] != 0;
 		break;
-	case INDEX_RECORD_EXPUNGE_GUID:
+	case BIT(INDEX_RECORD_EXPUNGE_GUID):
 		item->data = p + 4;
 		item->len = 16;
 		break;
-	case INDEX_RECORD_MODSEQ_UPDATE:
+	case BIT(INDEX_RECORD_MODSEQ_UPDATE):
 		item->modseq = index_bytes_u32(p + 4) | (uint64_t)index_bytes_u32(p + 8) << 32;
 		break;
-	case INDEX_RECORD_EXT_ATOMIC_INC:
+	case BIT(INDEX_RECORD_EXT_ATOMIC_INC):
 		item->diff = (int32_t)index_bytes_u32(p + 4);
 		break;
-	case INDEX_RECORD_BOUNDARY:
+	case BIT(INDEX_RECORD_BOUNDARY):
 		item->offset = item->uid1;
 		item->uid1 = item->uid2 = 0;
 		break;
@@ -183,21 +159,22 @@ static void read_fixed(enum index_record_type type, const unsigned char *p,
 bool index_record_next(const struct index_record *record, size_t *at,
 		       struct index_record_item *item_r)
 {
-	size_t size = type_of(record->type)->item_size;
+	size_t size = types[BIT(record->type)].item_size;
 
+	if (*at == record->data_len)
+		return false;
 	*item_r = (struct index_record_item){ 0 };
-	switch ((int)record->type) {
-	case INDEX_RECORD_HEADER_UPDATE:
-	case INDEX_RECORD_EXT_HDR_UPDATE:
+	switch (BIT(record->type)) {
+	case BIT(INDEX_RECORD_HEADER_UPDATE):
+	case BIT(INDEX_RECORD_EXT_HDR_UPDATE):
 		return next_update(record, at, 2, item_r);
-	case INDEX_RECORD_EXT_HDR_UPDATE32:
+	case BIT(INDEX_RECORD_EXT_HDR_UPDATE32):
 		return next_update(record, at, 4, item_r);
-	case INDEX_RECORD_EXT_INTRO:
+	case BIT(INDEX_RECORD_EXT_INTRO):
 		return next_intro(record, at, item_r);
-	case INDEX_RECORD_ATTRIBUTE_UPDATE:
+	case BIT(INDEX_RECORD_ATTRIBUTE_UPDATE):
 		return next_attribute(record, at, item_r);
-	case INDEX_RECORD_KEYWORD_UPDATE:
-		size = 8;
+	case BIT(INDEX_RECORD_KEYWORD_UPDATE):
 		if (*at == 0)
 			*at = keyword_ranges(record);
 		break;
@@ -224,7 +201,7 @@ struct index_record_keyword index_record_keyword(const struct index_record *reco
 
 /* ---- checking ---- */
 
-static int check_ranges(const unsigned char *p, size_t len, size_t size, struct err *err)
+static inline int check_ranges(const unsigned char *p, size_t len, size_t size, struct err *err)
 {
 	uint32_t last = 0;
 
@@ -272,49 +249,95 @@ static int check_attributes(const struct index_record *record, struct err *err)
 	return 0;
 }
 
-/* Nothing may be left but padding. */
-static int check_updates(const struct index_record *record, struct err *err)
+/* Items are `fixed` bytes, of which the last `width` are the size of what follows.
+ * Nothing may be left but padding. */
+static int check_updates(const struct index_record *record, size_t fixed, size_t width,
+			 struct err *err)
 {
-	struct index_record_item item;
-	size_t at = 0;
+	size_t at = 0, left;
 
-	while (index_record_next(record, &at, &item))
-		;
-	if (at == 0 || (record->type != INDEX_RECORD_EXT_INTRO && at < record->data_len) ||
-	    record->data_len - at >= INTRO_SIZE)
+	while ((left = record->data_len - at) >= fixed) {
+		const unsigned char *p = record->data + at + fixed - width;
+		size_t len = width == 2 ? index_bytes_u16(p) : index_bytes_u32(p);
+
+		if (len > left - fixed)
+			break;
+		len = (fixed + len + 3) & ~(size_t)3;
+		at += len < left ? len : left;
+	}
+	if (at == 0 || (at < record->data_len && record->type != INDEX_RECORD_EXT_INTRO) ||
+	    left >= INTRO_SIZE)
 		return err_set(err, ERR_DATA, "an item goes beyond the record");
 	return 0;
 }
 
-static int check_uids(const struct index_record *record, size_t size, struct err *err)
+static int no_whole_items(size_t len, struct err *err)
 {
-	for (size_t at = 0; at < record->data_len; at += size)
-		if (index_bytes_u32(record->data + at) == 0)
+	return err_set(err, ERR_DATA, "%zu bytes hold no whole items", len);
+}
+
+static inline int check_uids(const unsigned char *p, size_t len, size_t size, struct err *err)
+{
+	if (len % size != 0)
+		return no_whole_items(len, err);
+	for (const unsigned char *end = p + len; p < end; p += size)
+		if (index_bytes_u32(p) == 0)
 			return err_set(err, ERR_DATA, "a mail with UID 0");
 	return 0;
 }
 
-int index_record_check(const struct index_record *record, struct err *err)
+/* The sizes are constants here, so that nothing is divided by a variable. */
+static int check(const struct index_record *record, struct err *err)
 {
-	const struct type *type = type_of(record->type);
+	const unsigned char *data = record->data;
+	size_t len = record->data_len;
 
-	if (record->data_len == 0)
+	if (len == 0)
 		return err_set(err, ERR_DATA, "an empty record");
-	if (type->ranges)
-		return check_ranges(record->data, record->data_len, type->item_size, err);
-	if (type->item_size > 0 && record->data_len % type->item_size != 0)
-		return err_set(err, ERR_DATA, "%zu bytes hold no whole items", record->data_len);
-	switch ((int)record->type) {
-	case INDEX_RECORD_KEYWORD_UPDATE:
+	switch (BIT(record->type)) {
+	case BIT(INDEX_RECORD_EXPUNGE):
+	case BIT(INDEX_RECORD_KEYWORD_RESET):
+		return check_ranges(data, len, 8, err);
+	case BIT(INDEX_RECORD_FLAG_UPDATE):
+		return check_ranges(data, len, 12, err);
+	case BIT(INDEX_RECORD_APPEND):
+	case BIT(INDEX_RECORD_EXT_ATOMIC_INC):
+		return check_uids(data, len, 8, err);
+	case BIT(INDEX_RECORD_EXPUNGE_GUID):
+		return check_uids(data, len, 20, err);
+	case BIT(INDEX_RECORD_MODSEQ_UPDATE):
+		return len % 12 == 0 ? 0 : no_whole_items(len, err);
+	case BIT(INDEX_RECORD_BOUNDARY):
+		return len % 4 == 0 ? 0 : no_whole_items(len, err);
+	case BIT(INDEX_RECORD_KEYWORD_UPDATE):
 		return check_keyword(record, err);
-	case INDEX_RECORD_ATTRIBUTE_UPDATE:
+	case BIT(INDEX_RECORD_ATTRIBUTE_UPDATE):
 		return check_attributes(record, err);
-	case INDEX_RECORD_HEADER_UPDATE:
-	case INDEX_RECORD_EXT_HDR_UPDATE:
-	case INDEX_RECORD_EXT_HDR_UPDATE32:
-	case INDEX_RECORD_EXT_INTRO:
-		return check_updates(record, err);
+	case BIT(INDEX_RECORD_HEADER_UPDATE):
+	case BIT(INDEX_RECORD_EXT_HDR_UPDATE):
+		return check_updates(record, 4, 2, err);
+	case BIT(INDEX_RECORD_EXT_HDR_UPDATE32):
+		return check_updates(record, 8, 4, err);
+	case BIT(INDEX_RECORD_EXT_INTRO):
+		return check_updates(record, INTRO_SIZE, 2, err);
 	default:
-		return type->uids ? check_uids(record, type->item_size, err) : 0;
+		return 0;
 	}
+}
+
+int index_record_set_type(struct index_record *record, uint32_t bits, struct err *err)
+{
+	uint32_t type = bits & INDEX_RECORD_TYPE_MASK;
+
+	if (type == (INDEX_RECORD_EXPUNGE | INDEX_RECORD_EXPUNGE_PROT) ||
+	    type == (INDEX_RECORD_EXPUNGE_GUID | INDEX_RECORD_EXPUNGE_PROT))
+		type &= ~INDEX_RECORD_EXPUNGE_PROT;
+	else if (type == INDEX_RECORD_EXPUNGE || type == INDEX_RECORD_EXPUNGE_GUID)
+		return err_set(err, ERR_DATA, "an expunge without its protection bits");
+	if (type == 0 || (type & (type - 1)) != 0 || !types[BIT(type)].name)
+		return err_set(err, ERR_DATA, "unknown type 0x%x", (unsigned)type);
+	record->type = (enum index_record_type)type;
+	record->external = bits & INDEX_RECORD_EXTERNAL;
+	record->sync = bits & INDEX_RECORD_SYNC;
+	return check(record, err);
 }

@@ -1,7 +1,7 @@
 /* One record of a transaction log: what its type says and what it holds.
  *
  * The format is that of Dovecot's mail-transaction-log.h. A record that
- * index_record_check() accepted can be walked with index_record_next() without
+ * index_record_set_type() accepted can be walked with index_record_next() without
  * any further check. */
 #pragma once
 
@@ -100,12 +100,10 @@ struct index_record_item {
 #define INDEX_RECORD_EXT_NEW UINT32_MAX
 #define INDEX_RECORD_INTRO_NO_SHRINK 0x01
 
-/* Fill in type and marks from the 32 bits of the header. -1 with ERR_DATA: no
- * known type, or an expunge without its protection. */
+/* Fill in type and marks from the 32 bits of the header, and check that sizes, ranges
+ * and names in the data are as they must be. 0, or -1 with ERR_DATA: that, no known
+ * type, or an expunge without its protection. */
 int index_record_set_type(struct index_record *record, uint32_t bits, struct err *err);
-
-/* Whether sizes, ranges and names in it are as they must be. 0, or -1 with ERR_DATA. */
-int index_record_check(const struct index_record *record, struct err *err);
 
 /* The item at *at (0 to begin with), which moves behind it. False at the end. */
 bool index_record_next(const struct index_record *record, size_t *at,

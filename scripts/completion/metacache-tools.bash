@@ -47,5 +47,5 @@ _metacache_tools() {
 }
 
 complete -F _metacache_tools \
-	metacache-clean metacache-config metacache-flush metacache-flushall metacache-list \
+	metacache-clean metacache-config metacache-dump metacache-flush metacache-flushall metacache-list \
 	metacache-refresh metacache-rescan metacache-unpack

@@ -311,6 +311,8 @@ static void test_unknown(void **state)
 	from = (struct index_position){ INDEXID, 5, here.offset + 4 };
 	changes = changes_of(&log2, NULL, false, &from);
 	see(&changes, IMPORTANT, "the log is corrupt");
+	changes = changes_of(&log2, NULL, true, &from);
+	see(&changes, IMPORTANT, "the log is not what it was");
 	/* The rotated log lacks its end. */
 	log2.len -= 4;
 	changes = changes_of(&log, &log2, false, &here);
@@ -358,6 +360,21 @@ static void add_list_hdr(struct buf *log)
 	put_intro(log, 0, "list", 0, 8, 28);
 	put_ext_hdr(log, 0, "ab", 2);
 }
+static void add_list_looked(struct buf *log)
+{
+	put_intro(log, 0, NULL, 0, 8, 28);
+	put_ext_hdr(log, 0, "\0", 1);
+}
+static void add_list_look(struct buf *log)
+{
+	put_intro(log, 0, NULL, 0, 8, 28);
+	put_ext_hdr(log, 0, "\1", 1);
+}
+static void add_list_name(struct buf *log)
+{
+	put_intro(log, 0, NULL, 0, 8, 28);
+	put_ext_hdr(log, 1, "\0", 1);
+}
 static void add_msgs(struct buf *log)
 {
 	put_intro(log, 1, NULL, 0, 0, 16);
@@ -403,6 +420,9 @@ static void test_list(void **state)
 		{ add_flag, IMPORTANT, "flags were changed" },
 		{ add_list_rec, IMPORTANT, "the list of folders was changed" },
 		{ add_list_hdr, IMPORTANT, "the list of folders was changed" },
+		{ add_list_looked, UNIMPORTANT, "what can be computed again" },
+		{ add_list_look, IMPORTANT, "the list of folders was changed" },
+		{ add_list_name, IMPORTANT, "the list of folders was changed" },
 		{ add_msgs, UNIMPORTANT, "what can be computed again" },
 		{ add_vsize, UNIMPORTANT, "what can be computed again" },
 		{ add_subs, IMPORTANT, "subscriptions were changed" },

@@ -368,8 +368,7 @@ static int work(struct clean *clean, struct err *err)
 	int64_t unused_s;
 
 	clean->homefd = metacache_open_home(&clean->home, err);
-	if (clean->homefd < 0 ||
-	    unit_scan(clean->homefd, &clean->mc->rules, &clean->scanned, err) < 0)
+	if (clean->homefd < 0 || metacache_scan(clean->mc, clean->homefd, &clean->scanned, err) < 0)
 		return -1;
 	unused_s = clock_now_ns() / 1000000000 - last_access(clean);
 	if (count_selected(clean) == 0 ||

@@ -246,7 +246,7 @@ static int open_and_scan(struct flush *flush, struct err *err)
 	flush->homefd = metacache_open_home(flush->home, err);
 	if (flush->homefd < 0)
 		return -1;
-	if (unit_scan(flush->homefd, &flush->mc->rules, &flush->scanned, err) < 0)
+	if (metacache_scan(flush->mc, flush->homefd, &flush->scanned, err) < 0)
 		return -1;
 	/* An unreadable root state is reported by the root unit itself. */
 	if (state_read(flush->homefd, &flush->root_state, &ignored) <= 0)

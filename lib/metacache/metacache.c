@@ -17,6 +17,7 @@
 #include "metacache/changes.h"
 #include "metacache/state.h"
 #include "metacache/trash.h"
+#include "metacache/unit_names.h"
 #include "metacache/user_lock.h"
 
 static const char *const store_kind_names[STORE_KINDS] = {
@@ -281,6 +282,14 @@ int metacache_open_home(const struct metacache_home *home, struct err *err)
 	return fd;
 }
 
+int metacache_scan(const struct metacache *mc, int homefd, struct home *home_r, struct err *err)
+{
+	if (unit_scan(homefd, &mc->rules, home_r, err) < 0)
+		return -1;
+	unit_names_prioritize(homefd, &mc->rules, home_r);
+	return 0;
+}
+
 static void add_unit(struct registry_user *row, const struct unit *unit, const struct state *state)
 {
 	int64_t access = unit->newest_ns / 1000000000;
@@ -363,7 +372,7 @@ int metacache_record(const struct metacache *mc, const struct metacache_home *ho
 
 	if (!mc->registry)
 		return 0;
-	if (unit_scan(homefd, &mc->rules, &scanned, err) < 0)
+	if (metacache_scan(mc, homefd, &scanned, err) < 0)
 		return -1;
 	states = xcalloc(scanned.units.count, sizeof *states);
 	known = xcalloc(scanned.units.count, sizeof *known);

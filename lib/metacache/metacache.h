@@ -77,6 +77,9 @@ int metacache_find(const struct metacache *mc, const char *user, struct metacach
 /* The home's directory; -1 with err. */
 int metacache_open_home(const struct metacache_home *home, struct err *err);
 
+/* unit_scan(), with the priorities that folders have by their names. */
+int metacache_scan(const struct metacache *mc, int homefd, struct home *home_r, struct err *err);
+
 /* Return 0 to go on, -1 with err to stop. `user` and `path` live during the call. */
 typedef int metacache_home_fn(void *ctx, const struct metacache_root *root, const char *path,
 			      const char *user, struct err *err);

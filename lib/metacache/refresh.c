@@ -110,7 +110,7 @@ static int look_here(struct refresh *refresh, const char *user, struct err *err)
 		return ret;
 	refresh->homefd = metacache_open_home(&refresh->home, err);
 	if (refresh->homefd < 0 ||
-	    unit_scan(refresh->homefd, &refresh->mc->rules, &refresh->scanned, err) < 0)
+	    metacache_scan(refresh->mc, refresh->homefd, &refresh->scanned, err) < 0)
 		return -1;
 	ret = state_read(refresh->homefd, &refresh->root_state, &unreadable);
 	refresh->has_root_state = ret > 0;

@@ -53,8 +53,9 @@ void unit_folder_id(const char *path, char id_r[33])
 }
 
 /* "mailboxes/Foo/dbox-Mails" is the folder Foo, ".Foo" too. */
-static bool is_special(const char *path, const struct str_vec *special)
+bool unit_is_special(const char *path, const struct unit_rules *rules)
 {
+	const struct str_vec *special = rules->special_folders;
 	static const char boxes[] = "mailboxes/", mails[] = "/dbox-Mails";
 	size_t len;
 
@@ -100,7 +101,7 @@ void unit_classify(const char *path, const struct unit_rules *rules, struct unit
 		unit_r->id = index == 0 ? xstrdup("fts") : xasprintf("fts.%s", path);
 	} else {
 		unit_r->kind = UNIT_FOLDER;
-		unit_r->priority = is_special(path, rules->special_folders) ? 2 : 3;
+		unit_r->priority = unit_is_special(path, rules) ? UNIT_PRIORITY_SPECIAL : 3;
 		unit_r->id = xmalloc(33);
 		unit_folder_id(path, unit_r->id);
 	}

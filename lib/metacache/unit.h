@@ -20,6 +20,7 @@
 
 #define UNIT_STATE_NAME ".state"
 #define UNIT_PRIORITIES 4
+#define UNIT_PRIORITY_SPECIAL 2
 
 enum unit_kind {
 	UNIT_ROOT,
@@ -88,6 +89,9 @@ void unit_folder_id(const char *path, char id_r[33]);
 
 /* Kind, id and priority that a path has under these rules. */
 void unit_classify(const char *path, const struct unit_rules *rules, struct unit *unit_r);
+
+/* Whether a path, or a folder's name, is that of the INBOX or a special folder. */
+bool unit_is_special(const char *path, const struct unit_rules *rules);
 
 struct unit *unit_find(const struct home *home, const char *path);
 struct unit *unit_find_id(const struct home *home, const char *id);

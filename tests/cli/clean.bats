@@ -126,3 +126,95 @@ stays() {
 	[ "$(wc -l <"$BATS_TEST_TMPDIR/err")" = 1 ]
 	untouched
 }
+
+# accessed USER SECONDS-AGO: as the registry knows it.
+accessed() {
+	local at=$(($(date +%s) - $2))
+	sqlite3 "$W/here/state/users.db" "UPDATE users SET access0=$at, access2=0, access3=$at WHERE username='$1'"
+}
+used() { sqlite3 "$W/here/state/users.db" 'SELECT sum(bytes0 + bytes1 + bytes2 + bytes3) FROM users'; }
+limit() {
+	mc clean -A --max-space -o 'metacache_priority_weights=100% +1d 10% +1d 50% +1h 100% 0' -o "metacache_max_space=$@"
+}
+
+@test "--max-space: the lowest weight goes first, folders before root indexes, and no more than needed" {
+	users 4 flushed
+	accessed "${USERS[0]}" 10
+	accessed "${USERS[1]}" 9000000
+	accessed "${USERS[2]}" 20
+	accessed "${USERS[3]}" 8000000
+	before=$(used)
+	[ "$(limit "${before}B" -f json | jq -c .users)" = '[]' ]
+	remember
+	[ "$(limit "$((before - 1))B" -n -f json | jq -r '.users[].username')" = "${USERS[1]}" ]
+	untouched
+	limit "$((before - 1))B" -f json >"$BATS_TEST_TMPDIR/out"
+	[ "$(jq -c '.users[] | [.username, .result, .units]' "$BATS_TEST_TMPDIR/out")" = "[\"${USERS[1]}\",\"cleaned\",2]" ]
+	[ "$(jq -c '.summary | [.before, .after, .users, .units, .flushed, .passed]' "$BATS_TEST_TMPDIR/out")" = \
+		"[$before,$(used),1,2,0,0]" ]
+	[ "$(used)" -lt "$before" ]
+	# Its root indexes are worth a day more than that; then comes the next user.
+	accessed "${USERS[1]}" 8000100
+	sqlite3 "$W/here/state/users.db" "UPDATE users SET access3=0 WHERE username='${USERS[1]}'"
+	limit "$(($(used) - 1))B" -f json >"$BATS_TEST_TMPDIR/out"
+	[ "$(jq -c '.users[] | [.username, .units]' "$BATS_TEST_TMPDIR/out")" = "[\"${USERS[3]}\",2]" ]
+	accessed "${USERS[1]}" 8000100
+	accessed "${USERS[3]}" 10
+	sqlite3 "$W/here/state/users.db" "UPDATE users SET access3=0 WHERE username='${USERS[1]}'"
+	limit "$(($(used) - 1))B" -f json >"$BATS_TEST_TMPDIR/out"
+	[ "$(jq -c '.users[] | [.username, .units]' "$BATS_TEST_TMPDIR/out")" = "[\"${USERS[1]}\",1]" ]
+	[ "$(fields username list | sort | paste -sd' ')" = "${USERS[0]} ${USERS[2]} ${USERS[3]}" ]
+}
+
+@test "--max-space: what has changes is flushed first" {
+	world_change
+	mc rescan -q >/dev/null
+	accessed "$user" 9000000
+	tree_of "$home" >"$BATS_TEST_TMPDIR/whole"
+	limit "$(($(used) - 1))B" -f json >"$BATS_TEST_TMPDIR/out"
+	[ "$(jq -c '.users[] | [.username, .result, .units]' "$BATS_TEST_TMPDIR/out")" = "[\"$user\",\"cleaned\",2]" ]
+	[ "$(jq '.summary.flushed' "$BATS_TEST_TMPDIR/out")" = 2 ]
+	mc refresh -q -u "$user" >/dev/null
+	diff "$BATS_TEST_TMPDIR/whole" <(tree_of "$home")
+	# Also when the registry did not know of them.
+	world_change
+	tree_of "$home" >"$BATS_TEST_TMPDIR/whole"
+	accessed "$user" 9000000
+	sqlite3 "$W/here/state/users.db" 'UPDATE users SET changes = 0'
+	[ "$(limit "$(($(used) - 1))B" -f json | jq -c '.summary | [.users, .flushed]')" = '[1,2]' ]
+	mc refresh -q -u "$user" >/dev/null
+	diff "$BATS_TEST_TMPDIR/whole" <(tree_of "$home")
+}
+
+@test "--max-space: who is busy or in conflict is passed over, and others go" {
+	accessed "$user" 9000000
+	exec 7<"$(find "$home/mailboxes" -name dovecot.index.log | head -1)"
+	limit "$(($(used) - 1))B" -f json >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err"
+	[ "$(jq -c '.users[] | [.username, .result]' "$BATS_TEST_TMPDIR/out" | paste -sd' ')" = \
+		"[\"$user\",\"busy\"] [\"${USERS[1]}\",\"cleaned\"]" ]
+	[ "$(jq -c '.summary.passed' "$BATS_TEST_TMPDIR/out")" = 1 ]
+	# Not all of it can go.
+	run -75 --separate-stderr limit 1B -q
+	[[ "$stderr" == *"bytes are used still, metacache_max_space is 1 (what could not be cleaned now"* ]]
+	exec 7<&-
+	limit 1B -q >/dev/null
+	[ -z "$(tree_of "$idx")" ]
+}
+
+@test "--max-space: -p and -d leave out what they leave out" {
+	accessed "$user" 9000000
+	run -75 limit 1B -q -p 2
+	[ -z "$(tree_of "$idx" | grep /mailboxes/)" ]
+	[ "$(tree_of "$idx" | wc -l)" -gt 0 ]
+	mc refresh -q -u "$user" >/dev/null
+	find "$idx" -path "*${USERS[1]}/*" -type f -exec touch -d '40 days ago' {} +
+	mc flushall -q >/dev/null
+	run -75 limit 1B -q -d 30
+	[ ! -e "$(find "$idx" -mindepth 2 -maxdepth 2 -name "${USERS[1]}")" ]
+	[ "$(tree_of "$idx" | grep -c "${USERS[0]}/mailboxes")" -gt 0 ]
+}
+
+@test "--max-space: wrong uses" {
+	stays 64 '--max-space is for all users: it needs -A' -u "$user" --max-space -o metacache_max_space=1G
+	stays 78 'metacache_max_space is 0, which is no limit' -A --max-space
+}

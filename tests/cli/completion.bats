@@ -16,7 +16,7 @@ offered() {
 @test "options are those of the program" {
 	[ "$(offered metacache-list --f)" = "--format --field" ]
 	[ "$(offered metacache-flush --fi)" = "--file --field" ]
-	[[ " $(offered metacache-flush -) " == *" -i --important -p --priority --due --overwrite "* ]]
+	[[ " $(offered metacache-flush -) " == *" -i --important --due -p --priority --overwrite "* ]]
 	[[ " $(offered metacache-list -) " != *" --important "* ]]
 }
 

@@ -103,3 +103,19 @@ summary() { mc flushall "$@" -f json | jq -c '.summary | [.users, .flushed, .upl
 	rm -rf "$second"
 	[ "$(summary)" = '[3,1,3,4]' ]
 }
+
+@test "a night: 1,000 users of whom 100 changed cost 100 listings, 100 uploads and a deletion of many" {
+	"$GENTREE" "$idx" 1000 1 --small >/dev/null
+	mc flushall -q >/dev/null
+	for night in 1 2; do
+		for log in $(find "$idx" -name dovecot.index.log | sort | head -100); do
+			printf 'night %s' $night >>"$log"
+		done
+		mc flushall -f json >"$BATS_TEST_TMPDIR/out"
+		jq -e --argjson deletes $((night - 1)) '.summary | [.users, .flushed, .uploaded, .lists, .puts, .deletes] ==
+			[1000, 100, 100, 100, 100, $deletes]' "$BATS_TEST_TMPDIR/out"
+		jq -e '.summary.bytes < 100 * 800' "$BATS_TEST_TMPDIR/out"
+	done
+	[ "$(jq .summary.deleted "$BATS_TEST_TMPDIR/out")" = 100 ]
+	[ "$(summary)" = '[1000,0,0,0]' ]
+}

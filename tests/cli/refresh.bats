@@ -189,3 +189,68 @@ result() { fields result refresh -u "$user" "$@"; }
 	mc flush -q --overwrite -u "$user" >/dev/null
 	[ "$(mc flush -u "$user" -f json | jq -c '.users[0] | [.result, .unchanged]')" = '["unchanged",3]' ]
 }
+
+# Two backends flush a diff on the same base in the same moment: neither listing had the other's.
+two_diffs() {
+	storage_of >/dev/null
+	theirs=$(find "$W/there/idx/" -path "*$user/dovecot.list.index.log")
+	echo there >>"$theirs"
+	cp -a "$W/store" "$W/aside"
+	"$BIN/metacache-flushall" -q -c "$W/there/conf" -o "obox_index_fs=posix:$W/aside" >/dev/null
+	echo here >>"$home/dovecot.list.index.log"
+	mc flush -q -u "$user" >/dev/null
+	cp -a "$W/aside/." "$W/store"
+	base=$(find "$W/store" -path "*$user/idx/*" -name 'bundle.*' ! -name '*-*')
+	[ "$(find "$W/store" -path "*$user/idx/*" -name 'bundle.*-*' | wc -l)" = 2 ]
+}
+
+@test "two diffs on one base: a conflict everywhere, the base stays as long as one of them needs it" {
+	two_diffs
+	# Here: the other one is unknown.
+	echo more >>"$home/dovecot.list.index.log"
+	says 65 'root indexes changed here, and storage has bundle.' flush -q -u "$user"
+	# A third backend takes the newer one.
+	rm -rf "$home"
+	says 65 'storage has bundles of two writers; the newest was taken' refresh -q -u "$user"
+	grep -q here "$home/dovecot.list.index.log"
+	jq -e '.unmerged | length == 1' "$home/.state"
+	# A new base of that: what the unmerged diff builds on is kept with it.
+	head -c 8000 /dev/urandom >>"$home/dovecot.list.index.log"
+	says 65 'root indexes is of one writer' flush -q -u "$user"
+	[ -e "$base" ]
+	[ "$(find "$W/store" -path "*$user/idx/*" -name 'bundle.*' | wc -l)" = 3 ]
+	jq -e '.unmerged | length == 2' "$home/.state"
+	mc flush -q --overwrite -u "$user" >/dev/null
+	[ "$(find "$W/store" -path "*$user/idx/*" -name 'bundle.*' | wc -l)" = 1 ]
+}
+
+@test "a diff whose base is gone is passed over" {
+	two_diffs
+	mc flush -q --overwrite -u "$user" >/dev/null
+	orphan=$(dirname "$base")/$(basename "$base" | sed 's/6b0/6a0/')-11111111111111111111111111111111
+	echo rubbish >"$orphan"
+	echo more >>"$home/dovecot.list.index.log"
+	[ "$(mc flush -u "$user" -f json | jq -r '.users[0].result')" = uploaded ]
+	rm -rf "$home"
+	[ "$(result)" = created ]
+	[ -e "$orphan" ]
+}
+
+@test "a diff that is damaged, or of another base, is refused and named" {
+	world_change
+	mc flush -q -u "$user" >/dev/null
+	diff=$(find "$W/store" -path "*$user/idx/*" -name 'bundle.*-*')
+	cp "$diff" "$W/good"
+	world_conf "$W/there"
+	for damage in 'truncate -s -9' 'cp '"$(find "$W/store" -path "*$user/mailboxes/*" -name 'bundle.*-*' | head -1)" "cp ${diff%-*}"; do
+		cp "$W/good" "$diff"
+		$damage "$diff"
+		rm -rf "$W/there/idx"/*
+		run -65 --separate-stderr there -q -u "$user"
+		[[ "$stderr" == *"${diff##*/} is refused"* ]]
+		[ -z "$(find "$W/there/idx" -name 'dovecot.list*')" ]
+	done
+	cp "$W/good" "$diff"
+	there -q -u "$user" >/dev/null
+	diff <(tree_of "$home") <(tree_of "$(find "$W/there/idx" -name "$user")")
+}

@@ -133,6 +133,23 @@ is_unimportant() {
 	is_important
 }
 
+@test "INBOX and Junk are known by the list index, though their directories have only GUIDs" {
+	bytes() { mc a rescan -q >/dev/null && mc a list -f json "$user" | jq ".users[0].\"bytes-used($1)\""; }
+	size_of() { # size_of NAME: of a folder's indexes
+		local guid
+		guid=$(doveadm -c "$DIR/a/dovecot.conf" mailbox status -u "$user" guid "$1" | sed 's/.*guid=//')
+		cat "$(home_of a "$user")/mailboxes/$guid"/dovecot.index* | wc -c
+	}
+	on a "$user" create Junk || true
+	on a "$user" append Junk 2
+	flush >/dev/null
+	[ "$(bytes 2)" = $(($(size_of INBOX) + $(size_of Junk))) ]
+	[ "$(bytes 3)" -ge "$(size_of Box)" ]
+	on a "$user" store Box 1 +FLAGS '(\Flagged)'
+	on a "$user" store INBOX 1 +FLAGS '(\Flagged)'
+	[ "$(flush -p 3 | jq .users[0].uploaded)" = 1 ]
+}
+
 @test "--due: after the upload interval, or with many mails" {
 	on a "$user" store Box 1 +FLAGS '(\Flagged)'
 	[ "$(flush --due | jq -r '.users[0].result')" = skipped ]

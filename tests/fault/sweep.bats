@@ -32,9 +32,11 @@ same_count() { [ "$(wc -l <"$1")" = "$(wc -l <"$2")" ]; }
 	sweep "$BIN/metacache-flushall" -q -c "$WORLD/here/conf"
 }
 
-@test "flushall of changes, killed anywhere: storage has the old state or the new one" {
+@test "flushall of changes, killed anywhere: a diff stands in for another, storage has the old state or the new one" {
 	prepare() {
 		world_make "$W"
+		mc flushall -q >/dev/null
+		world_change
 		mc flushall -q >/dev/null
 		tree_of "$WORLD/here/idx" >"$T/old"
 		world_change
@@ -44,16 +46,16 @@ same_count() { [ "$(wc -l <"$1")" = "$(wc -l <"$2")" ]; }
 		here_is_whole && storage_of >"$T/stored" &&
 			only_from "$T/stored" "$T/old" "$T/whole" && same_count "$T/stored" "$T/old"
 	}
-	finished() {
-		here_is_whole && no_leftovers && storage_is_tidy && stored_is_whole
-	}
+	finished() { here_is_whole && no_leftovers && storage_is_tidy && stored_is_whole; }
 	prepare
 	sweep "$BIN/metacache-flushall" -q -c "$WORLD/here/conf"
 }
 
-@test "refresh of a missing home, killed anywhere: there is no home or a whole one" {
+@test "refresh of a missing home from bases and diffs, killed anywhere: there is no home or a whole one" {
 	prepare() {
 		world_make "$W"
+		mc flushall -q >/dev/null
+		world_change
 		mc flushall -q >/dev/null
 		tree_of "$WORLD/here/idx" >"$T/whole"
 		rm -rf "$WORLD"/here/idx/??/*
@@ -121,6 +123,25 @@ clean_until_gone() { "$BIN/metacache-clean" -q -c "$WORLD/here/conf" "$@" || [ $
 	}
 	prepare
 	sweep "$BIN/metacache-clean" -q -c "$WORLD/here/conf" -p 2 -u "${USERS[0]}"
+}
+
+@test "clean to a limit, with a flush first, killed anywhere" {
+	prepare() {
+		world_make "$W"
+		mc flushall -q >/dev/null
+		world_change
+		mc rescan -q >/dev/null
+		tree_of "$WORLD/here/idx" >"$T/whole"
+	}
+	promises() {
+		tree_of "$WORLD/here/idx" >"$T/now"
+		storage_of >"$T/stored" || return
+		# Whatever is not here any more is in storage as it was.
+		only_from "$T/now" "$T/whole" && only_from "$T/whole" "$T/now" "$T/stored"
+	}
+	finished() { [ -z "$(tree_of "$WORLD/here/idx")" ] && no_leftovers && stored_is_whole; }
+	prepare
+	sweep "$BIN/metacache-clean" -q -c "$WORLD/here/conf" -A --max-space -o metacache_max_space=1B
 }
 
 @test "rescan, killed anywhere: the next one has the registry right" {

@@ -239,6 +239,11 @@ void json_add(struct json *array, struct json *value)
 		abort();
 }
 
+void json_add_int(struct json *array, int64_t value)
+{
+	json_add(array, out(json_integer(value)));
+}
+
 void json_add_str(struct json *array, const char *value)
 {
 	json_add(array, out(new_string(value)));

@@ -63,6 +63,7 @@ void json_set_str(struct json *object, const char *name, const char *value); /* 
 void json_set_int(struct json *object, const char *name, int64_t value);
 void json_set_bool(struct json *object, const char *name, bool value);
 void json_set(struct json *object, const char *name, struct json *value);
+void json_add_int(struct json *array, int64_t value);
 void json_add_str(struct json *array, const char *value);
 void json_add(struct json *array, struct json *value);
 

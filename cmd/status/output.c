@@ -43,7 +43,8 @@ int output_write(const char *path, const struct buf *text, struct err *err)
 
 		if (n < 0 && errno != EINTR) {
 			err_sys(err, errno, "cannot write the output");
-			err->code = ERR_IO;
+			if (err)
+				err->code = ERR_IO; /* a full disk under the output is not ours */
 			return -1;
 		}
 		done += n > 0 ? (size_t)n : 0;

@@ -6,13 +6,15 @@
 #include "base/mem.h"
 #include "cluster/doveadm.h"
 
-#define BATCH 500 /* a request of about a quarter of a second */
+#define SENSELESS_MAX 20 /* single users in a row: then it is the service */
+#define BATCH 500        /* a request of about a quarter of a second */
 
 struct update {
 	const struct metacache *mc;
 	bool dry_run;
 	userdb_fn *fn;
 	void *ctx;
+	unsigned senseless; /* users without a sensible answer since there was one */
 };
 
 bool userdb_is_alias(const char *field)
@@ -135,7 +137,7 @@ static int take_answers(const struct update *update, const struct doveadm_user *
 
 /* One user's fields can spoil a whole answer (text that is no UTF-8): asking for fewer finds out
  * whose. */
-static int ask_for(const struct update *update, char *const *users, size_t count, struct err *err)
+static int ask_for(struct update *update, char *const *users, size_t count, struct err *err)
 {
 	autofree struct doveadm_user *asked = xcalloc(count, sizeof *asked);
 	struct err failed = { 0 };
@@ -144,16 +146,18 @@ static int ask_for(const struct update *update, char *const *users, size_t count
 	for (size_t i = 0; i < count; i++)
 		asked[i].username = users[i];
 	if (doveadm_users(update->mc->doveadm, asked, count, &failed) == 0) {
+		update->senseless = 0;
 		ret = take_answers(update, asked, count, err);
 		for (size_t i = 0; i < count; i++)
 			doveadm_user_free(&asked[i]);
 		return ret;
 	}
-	if (failed.code != ERR_DATA) {
+	if (failed.code != ERR_DATA || update->senseless == SENSELESS_MAX) {
 		*err = failed;
 		return -1;
 	}
 	if (count == 1) {
+		update->senseless++;
 		failed.code = ERR_TEMP;
 		return fail_one(update, users[0], &failed, err);
 	}
@@ -165,7 +169,7 @@ static int ask_for(const struct update *update, char *const *users, size_t count
 int userdb_update(const struct metacache *mc, const struct str_vec *users, bool dry_run,
 		  userdb_fn *fn, void *ctx, struct err *err)
 {
-	const struct update update = { .mc = mc, .dry_run = dry_run, .fn = fn, .ctx = ctx };
+	struct update update = { .mc = mc, .dry_run = dry_run, .fn = fn, .ctx = ctx };
 
 	if (!mc->doveadm) {
 		err_set(err, ERR_CONFIG, "doveadm_url is not set: whose userdb?");

@@ -43,7 +43,7 @@ needs() {
 			grep -vxE -- '--(user|all|file)' | sort -u >"$BATS_TEST_TMPDIR/offered"
 		run -1 grep -vxFf "$BATS_TEST_TMPDIR/documented" "$BATS_TEST_TMPDIR/offered"
 		grep -oE 'Fl -[a-z-]+' "$PROJECT_DIR/cmd/$program/metacache-$program.1" | sed 's/Fl -/--/' |
-			sort -u >"$BATS_TEST_TMPDIR/own"
+			grep -vxE -- '--(user|all|file)' | sort -u >"$BATS_TEST_TMPDIR/own"
 		run -1 grep -vxFf "$BATS_TEST_TMPDIR/offered" "$BATS_TEST_TMPDIR/own"
 	done
 }
@@ -122,7 +122,7 @@ needs() {
 	for program in $ALL; do
 		full "$program" --help
 		full "$program" --version
-		# Without a Dovecot it has nothing to print: it is in userdb.bats.
+		# Without a Dovecot it has nothing to print: it is in update-userdb.bats.
 		[ $program != update-userdb ] || continue
 		for format in flow pager tab table json jsonl; do
 			[ $program != flushall ] || world_change

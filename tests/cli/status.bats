@@ -80,7 +80,7 @@ unflushed() { sqlite3 "$db" "UPDATE users SET unflushed = $((now - $1)) WHERE ch
 	mc rescan -q >/dev/null
 	mc status -f json >"$BATS_TEST_TMPDIR/out"
 	[ "$(jq -c '[.rescan.added, .rescan.corrected, .rescan.removed]' "$BATS_TEST_TMPDIR/out")" = '[1,1,0]' ]
-	bytes=$(find "$idx" -path "*/${USERS[1]}/*" -type f ! -name .state -printf '%s\n' | paste -sd+ | bc)
+	bytes=$(find "$idx" -path "*/${USERS[1]}/*" -type f ! -name '.state*' -printf '%s\n' | paste -sd+ | bc)
 	[ "$(jq .rescan.bytes_off "$BATS_TEST_TMPDIR/out")" = $((bytes + 5)) ]
 	[ "$(jq ".rescan.time - $now | . >= 0 and . < 60" "$BATS_TEST_TMPDIR/out")" = true ]
 	[ "$(jq -c '[.requests.put.count, .requests.list.count]' "$BATS_TEST_TMPDIR/out")" = '[6,2]' ]

@@ -14,8 +14,12 @@ struct check {
 /* What could end a text early, or a line. */
 static void put_safe(struct buf *out, const char *s)
 {
-	for (; *s != '\0'; s++)
-		buf_putc(out, (unsigned char)*s < ' ' || *s == 0x7f || *s == '|' ? '_' : *s);
+	for (; *s != '\0'; s++) {
+		if ((unsigned char)*s < ' ' || *s == 0x7f || *s == '|')
+			buf_putc(out, '_');
+		else
+			buf_putc(out, *s);
+	}
 }
 
 static void put_age(struct buf *out, uint64_t age_s)
@@ -104,9 +108,9 @@ static void put_disk_label(struct buf *out, const char *path)
 {
 	buf_puts(out, " 'disk ");
 	for (; *path != '\0'; path++) {
-		const char one[] = { *path == '=' ? '_' : *path, '\0' };
+		const char one[] = { *path, '\0' };
 
-		put_safe(out, one);
+		put_safe(out, *path == '=' ? "_" : one);
 		if (*path == '\'')
 			buf_putc(out, '\'');
 	}

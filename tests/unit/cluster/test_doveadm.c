@@ -16,13 +16,13 @@ struct fixture {
 	struct buf answer;
 };
 
-static void begin(struct fixture *f, const char *body)
+/* `answer` is all that the server says; "": it closes the connection. */
+static void begin_raw(struct fixture *f, const char *answer)
 {
 	char url[64];
 
 	alarm(LIMIT_S);
-	buf_printf(&f->answer, HEAD "Content-Length: %zu\r\n\r\n%s", strlen(body), body);
-	f->server.answers[0] = f->answer.data;
+	f->server.answers[0] = answer;
 	server_start(&f->server);
 	snprintf(url, sizeof url, "http://127.0.0.1:%d", f->server.port);
 	assert_int_equal(doveadm_open(url, "key", &f->doveadm, &f->err), 0);
@@ -30,6 +30,12 @@ static void begin(struct fixture *f, const char *body)
 	f->users[1].username = "b@x";
 	f->users[2].username = "c*";
 	f->users[3].username = "";
+}
+
+static void begin(struct fixture *f, const char *body)
+{
+	buf_printf(&f->answer, HEAD "Content-Length: %zu\r\n\r\n%s", strlen(body), body);
+	begin_raw(f, f->answer.data);
 }
 
 static void end(struct fixture *f)
@@ -132,8 +138,7 @@ static void test_away(void **state)
 	struct fixture f = { 0 };
 
 	(void)state;
-	begin(&f, "");
-	f.server.answers[0] = "";
+	begin_raw(&f, "");
 	assert_int_equal(doveadm_users(f.doveadm, f.users, 2, &f.err), -1);
 	assert_int_equal(f.err.code, ERR_UNAVAILABLE);
 	assert_null(strstr(f.err.msg, "a2V5"));
@@ -145,8 +150,7 @@ static void test_refused(void **state)
 	struct fixture f = { 0 };
 
 	(void)state;
-	begin(&f, "");
-	f.server.answers[0] = "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n";
+	begin_raw(&f, "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n");
 	assert_int_equal(doveadm_users(f.doveadm, f.users, 2, &f.err), -1);
 	assert_int_equal(f.err.code, ERR_NOPERM);
 	end(&f);

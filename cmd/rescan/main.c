@@ -17,6 +17,9 @@ static const struct print_field fields[] = {
 	{ .name = "strange", .flags = PRINT_RIGHT },
 	{ .name = "failed", .flags = PRINT_RIGHT },
 	{ .name = "duration_ms", .flags = PRINT_RIGHT },
+	{ .name = "added", .flags = PRINT_RIGHT },
+	{ .name = "corrected", .flags = PRINT_RIGHT },
+	{ .name = "bytes_off", .flags = PRINT_SIZE },
 };
 
 struct rescan {
@@ -36,10 +39,12 @@ static int print(struct printer **printer, const struct rescan_totals *totals, i
 		 struct err *err)
 {
 	const struct print_value values[] = {
-		print_uint(totals->users),   print_uint(totals->units),
-		print_uint(totals->bytes),   print_uint(totals->changed),
-		print_uint(totals->removed), print_uint(totals->strange),
-		print_uint(totals->failed),  print_int(duration_ms),
+		print_uint(totals->users),     print_uint(totals->units),
+		print_uint(totals->bytes),     print_uint(totals->changed),
+		print_uint(totals->removed),   print_uint(totals->strange),
+		print_uint(totals->failed),    print_int(duration_ms),
+		print_uint(totals->added),     print_uint(totals->corrected),
+		print_uint(totals->bytes_off),
 	};
 
 	return print_row(*printer, values, err) < 0 ? -1 : print_finish(printer, err);

@@ -1,10 +1,13 @@
 #include "cluster/doveadm.h"
 
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/base64.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "http/http.h"
 #include "json/json.h"
 
@@ -51,21 +54,18 @@ void doveadm_close(struct doveadm **doveadm_p)
 	*doveadm_p = NULL;
 }
 
-static struct spool *make_command(const char *name, const char *user)
+static void add_command(struct json *commands, const char *name, const char *param,
+			const char *user, const char *tag)
 {
-	autojson struct json *commands = json_new_array();
 	struct json *command = json_new_array(), *args = json_new_object(),
-		    *mask = json_new_array();
-	autobuf struct buf text = { 0 };
+		    *names = json_new_array();
 
-	json_add_str(mask, user);
-	json_set(args, "mask", mask);
+	json_add_str(names, user);
+	json_set(args, param, names);
 	json_add_str(command, name);
 	json_add(command, args);
-	json_add_str(command, "t");
+	json_add_str(command, tag);
 	json_add(commands, command);
-	json_print(commands, &text);
-	return spool_from(text.data, text.len);
 }
 
 static int check_status(const struct http_response *response, struct err *err)
@@ -80,23 +80,28 @@ static int check_status(const struct http_response *response, struct err *err)
 	return err_hint(err, "is doveadm_url the doveadm service's inet_listener http?");
 }
 
-/* The rows of the one command that was sent. */
-static int read_rows(const struct json *answer, const struct json **rows_r, struct err *err)
+static int no_sense(struct err *err)
 {
-	const struct json *first = json_count(answer) == 1 ? json_at(answer, 0) : NULL;
-	const char *kind =
-		first && json_count(first) == 3 ? json_item_str(json_at(first, 0)) : NULL;
-
-	if (!kind || (strcmp(kind, "doveadmResponse") != 0 && strcmp(kind, "error") != 0))
-		return err_set(err, ERR_DATA, "the answer makes no sense");
-	if (strcmp(kind, "error") == 0)
-		return err_set(err, ERR_UNAVAILABLE, "Dovecot refused the command");
-	*rows_r = json_at(first, 1);
-	return json_is_list(*rows_r) ? 0 : err_set(err, ERR_DATA, "the answer makes no sense");
+	return err_set(err, ERR_DATA, "the answer makes no sense");
 }
 
-static int ask(struct doveadm *doveadm, const struct spool *body, struct spool *answer,
-	       struct err *err)
+/* The answer to one command: 1 with what it holds, 0 for an error. */
+static int read_answer(const struct json *answer, const char *tag, const struct json **content_r,
+		       struct err *err)
+{
+	const char *kind = json_count(answer) == 3 ? json_item_str(json_at(answer, 0)) : NULL;
+	const char *its_tag = kind ? json_item_str(json_at(answer, 2)) : NULL;
+
+	if (!its_tag || strcmp(its_tag, tag) != 0)
+		return no_sense(err);
+	*content_r = json_at(answer, 1);
+	if (strcmp(kind, "doveadmResponse") == 0)
+		return 1;
+	return strcmp(kind, "error") == 0 ? 0 : no_sense(err);
+}
+
+static int send(struct doveadm *doveadm, const struct spool *body, struct spool *answer,
+		struct err *err)
 {
 	static const struct http_retry_policy once;
 	autoresponse struct http_response response = { 0 };
@@ -117,17 +122,152 @@ static int ask(struct doveadm *doveadm, const struct spool *body, struct spool *
 	return check_status(&response, err);
 }
 
-int doveadm_who(struct doveadm *doveadm, const char *user, unsigned *sessions_r, struct err *err)
+static int ask(struct doveadm *doveadm, const struct json *commands, struct json **answers_r,
+	       struct err *err)
 {
-	autospool struct spool *body = make_command("who", user);
+	autospool struct spool *body = NULL;
 	autospool struct spool *answer = spool_new(NULL, ANSWER_MAX);
-	autojson struct json *json = NULL;
-	const struct json *rows = NULL;
+	autobuf struct buf text = { 0 };
 
-	if (ask(doveadm, body, answer, err) < 0 ||
-	    json_parse(spool_memory(answer), (size_t)spool_size(answer), &json, err) < 0 ||
-	    read_rows(json, &rows, err) < 0)
-		return err_prefix(err, "ask %s who is logged in", doveadm->url);
+	json_print(commands, &text);
+	body = spool_from(text.data, text.len);
+	if (send(doveadm, body, answer, err) < 0 ||
+	    json_parse(spool_memory(answer), (size_t)spool_size(answer), answers_r, err) < 0)
+		return -1;
+	return json_count(*answers_r) == json_count(commands) ? 0 : no_sense(err);
+}
+
+static int who(struct doveadm *doveadm, const char *user, unsigned *sessions_r, struct err *err)
+{
+	autojson struct json *commands = json_new_array(), *answers = NULL;
+	const struct json *rows = NULL;
+	int ret;
+
+	add_command(commands, "who", "mask", user, "t");
+	if (ask(doveadm, commands, &answers, err) < 0)
+		return -1;
+	ret = read_answer(json_at(answers, 0), "t", &rows, err);
+	if (ret == 0)
+		return err_set(err, ERR_UNAVAILABLE, "Dovecot refused the command");
+	if (ret < 0 || !json_is_list(rows))
+		return no_sense(err);
 	*sessions_r = (unsigned)json_count(rows);
 	return 0;
+}
+
+int doveadm_who(struct doveadm *doveadm, const char *user, unsigned *sessions_r, struct err *err)
+{
+	if (who(doveadm, user, sessions_r, err) < 0)
+		return err_prefix(err, "ask %s who is logged in", doveadm->url);
+	return 0;
+}
+
+/* ---- userdb ---- */
+
+/* Dovecot takes a name with * or ? for a mask, and text that is no UTF-8 would become another
+ * name on its way. */
+static bool can_ask(const char *username)
+{
+	return *username != '\0' && strpbrk(username, "*?") == NULL &&
+	       utf8_is_valid(username, strlen(username));
+}
+
+/* ["error",{"type":"exitCode","exitCode":67},tag]: 67 is EX_NOUSER, the rest are failures. */
+static void read_refusal(const struct json *content, struct doveadm_user *user)
+{
+	int64_t code = -1;
+
+	if (json_get_int(content, "exitCode", &code, NULL) > 0 && code == ERR_NOUSER) {
+		user->known = DOVEADM_UNKNOWN;
+		return;
+	}
+	err_set(&user->err, ERR_TEMP, "userdb gave no answer (doveadm's exit code %lld)",
+		(long long)code);
+	err_again(&user->err);
+}
+
+static int take_field(void *ctx, const char *name, const struct json *value)
+{
+	struct doveadm_user *user = ctx;
+	const char *text = json_item_str(value);
+	struct doveadm_field field;
+
+	if (!text)
+		return -1;
+	field = (struct doveadm_field){ .name = xstrdup(name), .value = xstrdup(text) };
+	vec_push(&user->fields, field);
+	return 0;
+}
+
+/* {"u@d":{"uid":"5000",…}} */
+static int read_user(const struct json *answer, const char *tag, struct doveadm_user *user,
+		     struct err *err)
+{
+	const struct json *content = NULL, *fields = NULL;
+	int ret = read_answer(answer, tag, &content, err);
+
+	user->known = DOVEADM_NOT_TOLD;
+	if (ret < 0)
+		return -1;
+	if (ret == 0) {
+		read_refusal(content, user);
+		return 0;
+	}
+	if (json_get_object(content, user->username, &fields, NULL) <= 0 ||
+	    json_each(fields, take_field, user) < 0)
+		return no_sense(err);
+	user->known = DOVEADM_KNOWN;
+	return 0;
+}
+
+/* One command a user: an error about one of several in a command would hide the others. */
+static int look_up(struct doveadm *doveadm, struct doveadm_user *users, size_t count,
+		   struct err *err)
+{
+	autojson struct json *commands = json_new_array(), *answers = NULL;
+	size_t at = 0;
+	char tag[24];
+
+	for (size_t i = 0; i < count; i++) {
+		snprintf(tag, sizeof tag, "%zu", i);
+		if (users[i].err.code == ERR_NONE)
+			add_command(commands, "user", "userMask", users[i].username, tag);
+	}
+	if (json_count(commands) == 0)
+		return 0;
+	if (ask(doveadm, commands, &answers, err) < 0)
+		return -1;
+	for (size_t i = 0; i < count; i++) {
+		snprintf(tag, sizeof tag, "%zu", i);
+		if (users[i].err.code == ERR_NONE &&
+		    read_user(json_at(answers, at++), tag, &users[i], err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+int doveadm_users(struct doveadm *doveadm, struct doveadm_user *users, size_t count,
+		  struct err *err)
+{
+	for (size_t i = 0; i < count; i++) {
+		const char *username = users[i].username;
+
+		users[i] = (struct doveadm_user){ .username = username, .known = DOVEADM_NOT_TOLD };
+		if (!can_ask(username))
+			err_set(&users[i].err, ERR_TEMP, "doveadm can't be asked for such a name");
+	}
+	if (look_up(doveadm, users, count, err) == 0)
+		return 0;
+	for (size_t i = 0; i < count; i++)
+		doveadm_user_free(&users[i]);
+	return err_prefix(err, "ask %s for %zu users", doveadm->url, count);
+}
+
+void doveadm_user_free(struct doveadm_user *user)
+{
+	for (size_t i = 0; i < user->fields.count; i++) {
+		free(user->fields.items[i].name);
+		free(user->fields.items[i].value);
+	}
+	vec_free(&user->fields);
 }

@@ -158,6 +158,23 @@ bool json_item_uint(const struct json *item, uint64_t *value_r)
 	return true;
 }
 
+int json_each(const struct json *object, json_member_fn *fn, void *ctx)
+{
+	const char *name;
+	json_t *value;
+
+	if (!json_is_object(in(object)))
+		return -1;
+	json_object_foreach(in(object), name, value)
+	{
+		int ret = fn(ctx, name, out(value));
+
+		if (ret != 0)
+			return ret;
+	}
+	return 0;
+}
+
 struct json *json_new_object(void)
 {
 	return out(json_object());
@@ -220,6 +237,11 @@ void json_add(struct json *array, struct json *value)
 {
 	if (json_array_append_new(in(array), in(value)) < 0)
 		abort();
+}
+
+void json_add_int(struct json *array, int64_t value)
+{
+	json_add(array, out(json_integer(value)));
 }
 
 void json_add_str(struct json *array, const char *value)

@@ -51,6 +51,11 @@ const char *json_item_str(const struct json *item);
 /* Whether an array's item is a whole number from 0 up. */
 bool json_item_uint(const struct json *item, uint64_t *value_r);
 
+/* Every member of an object in its order, until `fn` returns something but 0, which is
+ * returned. -1 when it is no object. */
+typedef int json_member_fn(void *ctx, const char *name, const struct json *value);
+int json_each(const struct json *object, json_member_fn *fn, void *ctx);
+
 /* Building. A container takes its children over. */
 struct json *json_new_object(void);
 struct json *json_new_array(void);
@@ -58,6 +63,7 @@ void json_set_str(struct json *object, const char *name, const char *value); /* 
 void json_set_int(struct json *object, const char *name, int64_t value);
 void json_set_bool(struct json *object, const char *name, bool value);
 void json_set(struct json *object, const char *name, struct json *value);
+void json_add_int(struct json *array, int64_t value);
 void json_add_str(struct json *array, const char *value);
 void json_add(struct json *array, struct json *value);
 

@@ -20,10 +20,15 @@
 #include "metacache/unit_names.h"
 #include "metacache/user_lock.h"
 
-static const char *const store_kind_names[STORE_KINDS] = {
-	[STORE_PUT] = "put",   [STORE_GET] = "get",       [STORE_HEAD] = "head",
-	[STORE_LIST] = "list", [STORE_DELETE] = "delete",
-};
+const char *metacache_kind_name(unsigned kind)
+{
+	static const char *const names[STORE_KINDS] = {
+		[STORE_PUT] = "put",   [STORE_GET] = "get",       [STORE_HEAD] = "head",
+		[STORE_LIST] = "list", [STORE_DELETE] = "delete",
+	};
+
+	return names[kind];
+}
 
 void metacache_warn(const struct metacache *mc, const char *event, const char *user,
 		    const struct err *err)
@@ -180,9 +185,9 @@ static void keep_counters(struct metacache *mc)
 	store_counters(mc->store, &counters);
 	registry_batch_start(mc->registry);
 	for (int i = 0; i < STORE_KINDS && ret == 0; i++) {
-		snprintf(name, sizeof name, "requests_%s", store_kind_names[i]);
+		snprintf(name, sizeof name, "requests_%s", metacache_kind_name((unsigned)i));
 		ret = registry_count(mc->registry, name, counters.requests[i], &err);
-		snprintf(name, sizeof name, "bytes_%s", store_kind_names[i]);
+		snprintf(name, sizeof name, "bytes_%s", metacache_kind_name((unsigned)i));
 		if (ret == 0)
 			ret = registry_count(mc->registry, name, counters.bytes[i], &err);
 	}

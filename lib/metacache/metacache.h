@@ -54,9 +54,13 @@ enum metacache_needs {
 int metacache_open(struct metacache *mc, const struct settings *settings, const struct log *log,
 		   unsigned needs, struct err *err);
 
-/* Also adds the store's request counters to the registry. */
+/* Also adds the store's request counters to the registry, as requests_<kind> and
+ * bytes_<kind>. */
 void metacache_close(struct metacache *mc);
 #define automc CLEANUP(metacache_close)
+
+/* "put" and so on, of an enum store_kind. */
+const char *metacache_kind_name(unsigned kind);
 
 /* One user's place on disk and in storage. */
 struct metacache_home {

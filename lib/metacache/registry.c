@@ -118,13 +118,13 @@ static void read_row(sqlite3_stmt *st, struct registry_user *user_r)
 	read_settled(st, 15, user_r->settled);
 }
 
-int registry_each(struct registry *registry, registry_fn *fn, void *ctx, struct err *err)
+/* With the mutex held. */
+static int each_row(struct registry *registry, sqlite3_stmt *st, registry_fn *fn, void *ctx,
+		    struct err *err)
 {
-	sqlite3_stmt *st = registry->statements[ST_EACH];
 	struct registry_user user;
 	int step, ret = 0;
 
-	pthread_mutex_lock(&registry->mutex);
 	while (ret == 0 && (step = sqlite3_step(st)) != SQLITE_DONE) {
 		if (step != SQLITE_ROW) {
 			ret = registry_db_fail(registry, err, "read");
@@ -132,6 +132,48 @@ int registry_each(struct registry *registry, registry_fn *fn, void *ctx, struct 
 		}
 		read_row(st, &user);
 		ret = fn(ctx, &user, err);
+	}
+	sqlite3_reset(st);
+	return ret;
+}
+
+int registry_each(struct registry *registry, registry_fn *fn, void *ctx, struct err *err)
+{
+	int ret;
+
+	pthread_mutex_lock(&registry->mutex);
+	ret = each_row(registry, registry->statements[ST_EACH], fn, ctx, err);
+	pthread_mutex_unlock(&registry->mutex);
+	return ret;
+}
+
+int registry_each_by(struct registry *registry, const struct registry_order *order, registry_fn *fn,
+		     void *ctx, struct err *err)
+{
+	int ret;
+
+	pthread_mutex_lock(&registry->mutex);
+	registry->order = order;
+	ret = each_row(registry, registry->statements[ST_EACH_BY], fn, ctx, err);
+	registry->order = NULL;
+	pthread_mutex_unlock(&registry->mutex);
+	return ret;
+}
+
+int registry_find(struct registry *registry, const char *username, registry_fn *fn, void *ctx,
+		  struct err *err)
+{
+	sqlite3_stmt *st = registry->statements[ST_FIND];
+	struct registry_user user;
+	int ret;
+
+	pthread_mutex_lock(&registry->mutex);
+	sqlite3_bind_text(st, 1, username, -1, SQLITE_STATIC);
+	ret = query_one(registry, st, err);
+	if (ret > 0) {
+		read_row(st, &user);
+		if (fn(ctx, &user, err) < 0)
+			ret = -1;
 	}
 	sqlite3_reset(st);
 	pthread_mutex_unlock(&registry->mutex);
@@ -191,6 +233,8 @@ int registry_sweep(struct registry *registry, const char *root, uint64_t *remove
 	ret = registry_db_write(registry, ST_SWEEP, err);
 	if (ret == 0)
 		*removed_r = (uint64_t)sqlite3_changes64(registry->db);
+	if (ret == 0)
+		ret = registry_db_write(registry, ST_SWEEP_ALIASES, err);
 	pthread_mutex_unlock(&registry->mutex);
 	return ret;
 }
@@ -207,14 +251,16 @@ int registry_totals(struct registry *registry, const char *root, struct registry
 	ret = query_one(registry, st, err);
 	if (ret > 0) {
 		totals_r->users = (uint64_t)sqlite3_column_int64(st, 0);
-		for (int i = 0; i < UNIT_PRIORITIES; i++)
+		for (int i = 0; i < UNIT_PRIORITIES; i++) {
 			totals_r->bytes_used[i] = (uint64_t)sqlite3_column_int64(st, 1 + i);
-		totals_r->changed[CHANGES_NONE] = (uint64_t)sqlite3_column_int64(st, 5);
-		totals_r->changed[CHANGES_UNIMPORTANT] = (uint64_t)sqlite3_column_int64(st, 6);
+			totals_r->users_of[i] = (uint64_t)sqlite3_column_int64(st, 5 + i);
+		}
+		totals_r->changed[CHANGES_NONE] = (uint64_t)sqlite3_column_int64(st, 9);
+		totals_r->changed[CHANGES_UNIMPORTANT] = (uint64_t)sqlite3_column_int64(st, 10);
 		totals_r->changed[CHANGES_IMPORTANT] = totals_r->users -
 						       totals_r->changed[CHANGES_NONE] -
 						       totals_r->changed[CHANGES_UNIMPORTANT];
-		totals_r->unflushed_since = sqlite3_column_int64(st, 7);
+		totals_r->unflushed_since = sqlite3_column_int64(st, 11);
 	}
 	sqlite3_reset(st);
 	pthread_mutex_unlock(&registry->mutex);
@@ -290,17 +336,27 @@ int registry_aliases(struct registry *registry, const char *username,
 	return ret;
 }
 
-static void take_field(void *ctx, sqlite3_stmt *st)
+static void take_text(void *ctx, sqlite3_stmt *st)
 {
 	vec_push((struct str_vec *)ctx, xstrdup((const char *)sqlite3_column_text(st, 0)));
 }
 
+static int all_texts(struct registry *registry, enum statement which, struct str_vec *texts_r,
+		     struct err *err)
+{
+	*texts_r = (struct str_vec){ 0 };
+	if (each_text(registry, registry->statements[which], take_text, texts_r, err) == 0)
+		return 0;
+	str_vec_free(texts_r);
+	return -1;
+}
+
 int registry_alias_fields(struct registry *registry, struct str_vec *fields_r, struct err *err)
 {
-	*fields_r = (struct str_vec){ 0 };
-	if (each_text(registry, registry->statements[ST_ALIAS_FIELDS], take_field, fields_r, err) ==
-	    0)
-		return 0;
-	str_vec_free(fields_r);
-	return -1;
+	return all_texts(registry, ST_ALIAS_FIELDS, fields_r, err);
+}
+
+int registry_roots(struct registry *registry, struct str_vec *roots_r, struct err *err)
+{
+	return all_texts(registry, ST_ROOTS, roots_r, err);
 }

@@ -67,16 +67,34 @@ typedef int registry_fn(void *ctx, const struct registry_user *user, struct err 
 /* Every user in order of the name, streamed. 0, 1 stopped, or -1. */
 int registry_each(struct registry *registry, registry_fn *fn, void *ctx, struct err *err);
 
+/* The same with the smallest key first, and in order of the name where keys are equal. Of the
+ * user that `key` gets only bytes_used and last_access are set. */
+typedef int64_t registry_key_fn(void *ctx, const struct registry_user *user);
+struct registry_order {
+	registry_key_fn *key;
+	void *ctx;
+};
+int registry_each_by(struct registry *registry, const struct registry_order *order, registry_fn *fn,
+		     void *ctx, struct err *err);
+
+/* One user, for the time of the call. 0 there is none, 1 or what `fn` returned below 0. */
+int registry_find(struct registry *registry, const char *username, registry_fn *fn, void *ctx,
+		  struct err *err);
+
 /* What all users together use. */
 struct registry_totals {
 	uint64_t users;
 	uint64_t bytes_used[UNIT_PRIORITIES];
+	uint64_t users_of[UNIT_PRIORITIES];      /* that have something of this priority */
 	uint64_t changed[CHANGES_IMPORTANT + 1]; /* users by the changes that they have */
 	int64_t unflushed_since;                 /* the oldest; 0: none */
 };
 /* `root` NULL: of all roots. */
 int registry_totals(struct registry *registry, const char *root, struct registry_totals *totals_r,
 		    struct err *err);
+
+/* The roots that any user is in. */
+int registry_roots(struct registry *registry, struct str_vec *roots_r, struct err *err);
 
 /* Alternative user names: what userdb returned in fields user_*. */
 struct registry_alias {

@@ -33,13 +33,22 @@ static const char *const statement_sql[ST_MAX] = {
 	/* sum() fails where it overflows. */
 	[ST_TOTALS] = "SELECT count(*), cast(total(bytes0) AS INTEGER),"
 		      "cast(total(bytes1) AS INTEGER), cast(total(bytes2) AS INTEGER),"
-		      "cast(total(bytes3) AS INTEGER), count(iif(changes = 0, 1, NULL)),"
+		      "cast(total(bytes3) AS INTEGER), count(nullif(access0, 0)),"
+		      "count(nullif(access1, 0)), count(nullif(access2, 0)),"
+		      "count(nullif(access3, 0)), count(iif(changes = 0, 1, NULL)),"
 		      "count(iif(changes = 1, 1, NULL)), ifnull(min(nullif(unflushed, 0)), 0) "
 		      "FROM users WHERE ?1 IS NULL OR root = ?1",
+	[ST_ROOTS] = "SELECT DISTINCT root FROM users ORDER BY root",
 	[ST_SETTLED] = "SELECT settled FROM users WHERE username = ?1",
 	[ST_EACH] = "SELECT " COLUMNS " FROM users ORDER BY username",
+	[ST_EACH_BY] = "SELECT " COLUMNS " FROM users ORDER BY sort_key("
+		       "bytes0, bytes1, bytes2, bytes3, access0, access1, access2, access3), "
+		       "username",
+	[ST_FIND] = "SELECT " COLUMNS " FROM users WHERE username = ?1",
 	[ST_SWEEP] = "DELETE FROM users WHERE root = ?1 AND seen IS NOT "
 		     "(SELECT value FROM notes WHERE name = 'rescan')",
+	[ST_SWEEP_ALIASES] = "DELETE FROM aliases WHERE username NOT IN "
+			     "(SELECT username FROM users)",
 	[ST_COUNT] = "INSERT INTO notes (name, value) VALUES (?1, ?2) "
 		     "ON CONFLICT (name) DO UPDATE SET value = value + excluded.value",
 	[ST_NOTE] = "INSERT OR REPLACE INTO notes (name, value) VALUES (?1, ?2)",
@@ -172,6 +181,19 @@ static int is_empty(const struct registry *registry, int version, struct err *er
 	return err_hint(err, "metacache-rescan fills it");
 }
 
+static void sort_key(sqlite3_context *context, int count, sqlite3_value **values)
+{
+	const struct registry *registry = sqlite3_user_data(context);
+	struct registry_user user = { 0 };
+
+	(void)count;
+	for (int i = 0; i < UNIT_PRIORITIES; i++) {
+		user.bytes_used[i] = (uint64_t)sqlite3_value_int64(values[i]);
+		user.last_access[i] = sqlite3_value_int64(values[UNIT_PRIORITIES + i]);
+	}
+	sqlite3_result_int64(context, registry->order->key(registry->order->ctx, &user));
+}
+
 static int prepare(struct registry *registry, bool read_only, struct err *err)
 {
 	int version;
@@ -187,6 +209,9 @@ static int prepare(struct registry *registry, bool read_only, struct err *err)
 	if (version < REGISTRY_SCHEMA &&
 	    (read_only ? is_empty(registry, version, err) : make_schema(registry, err)) < 0)
 		return -1;
+	if (sqlite3_create_function(registry->db, "sort_key", 2 * UNIT_PRIORITIES, SQLITE_UTF8,
+				    registry, sort_key, NULL, NULL) != SQLITE_OK)
+		return registry_db_fail(registry, err, "prepare");
 	for (int i = 0; i < ST_MAX; i++) {
 		if (sqlite3_prepare_v3(registry->db, statement_sql[i], -1,
 				       SQLITE_PREPARE_PERSISTENT, &registry->statements[i],

@@ -20,8 +20,12 @@ enum statement {
 	ST_ALIAS_FIELDS,
 	ST_SETTLED,
 	ST_EACH,
+	ST_EACH_BY,
+	ST_FIND,
 	ST_TOTALS,
+	ST_ROOTS,
 	ST_SWEEP,
+	ST_SWEEP_ALIASES,
 	ST_COUNT,
 	ST_NOTE,
 	ST_VALUE,
@@ -33,6 +37,7 @@ struct registry {
 	sqlite3 *db;
 	char *path;
 	sqlite3_stmt *statements[ST_MAX];
+	const struct registry_order *order; /* while ST_EACH_BY runs */
 	bool batch;
 	unsigned pending; /* writes in the open transaction of a batch */
 	int64_t pending_since_ms;

@@ -24,6 +24,21 @@ struct rescan {
 	struct err first; /* what could not be looked at */
 };
 
+/* What a row of the registry says, as far as drift is judged by it. */
+struct figures {
+	const struct metacache *mc;
+	bool known;
+	const char *root; /* one of mc->roots; NULL: another */
+	uint64_t bytes[UNIT_PRIORITIES];
+	enum registry_changes changes;
+};
+
+struct look {
+	struct home scanned;
+	bool settled; /* as the registry knew it */
+	struct figures before, after;
+};
+
 struct batch {
 	struct rescan *rescan;
 	size_t count;
@@ -36,8 +51,45 @@ struct producer {
 	struct batch *batch;
 };
 
-static int look_at(struct rescan *rescan, const char *user, struct home *scanned, bool *known_r,
-		   struct err *err)
+static int take_figures(void *ctx, const struct registry_user *user, struct err *err)
+{
+	struct figures *figures = ctx;
+
+	(void)err;
+	figures->known = true;
+	figures->changes = user->changes;
+	memcpy(figures->bytes, user->bytes_used, sizeof figures->bytes);
+	for (size_t i = 0; i < figures->mc->root_count; i++) {
+		if (strcmp(user->root, figures->mc->roots[i].path) == 0)
+			figures->root = figures->mc->roots[i].path;
+	}
+	return 0;
+}
+
+static int read_figures(const struct metacache *mc, const char *user, struct figures *figures_r,
+			struct err *err)
+{
+	*figures_r = (struct figures){ .mc = mc };
+	return registry_find(mc->registry, user, take_figures, figures_r, err) < 0 ? -1 : 0;
+}
+
+static void add_drift(struct rescan_totals *totals, const struct figures *before,
+		      const struct figures *after)
+{
+	bool differs = before->root != after->root || before->changes != after->changes;
+
+	for (int i = 0; i < UNIT_PRIORITIES; i++) {
+		uint64_t was = before->bytes[i], is = after->bytes[i];
+
+		totals->bytes_off += was > is ? was - is : is - was;
+		differs |= was != is;
+	}
+	totals->added += !before->known && after->known;
+	totals->removed += before->known && !after->known;
+	totals->corrected += before->known && after->known && differs;
+}
+
+static int look_at(struct rescan *rescan, const char *user, struct look *look, struct err *err)
 {
 	const struct metacache *mc = rescan->mc;
 	unsigned char was[HASH_CONTENT_SIZE], is[HASH_CONTENT_SIZE];
@@ -48,23 +100,39 @@ static int look_at(struct rescan *rescan, const char *user, struct home *scanned
 	if (ret <= 0)
 		return ret;
 	homefd = metacache_open_home(&home, err);
-	if (homefd < 0 || unit_scan(homefd, &mc->rules, scanned, err) < 0)
+	if (homefd < 0 || unit_scan(homefd, &mc->rules, &look->scanned, err) < 0)
 		return err->code == ERR_NOTFOUND ? 0 : -1;
 	ret = registry_settled(mc->registry, user, was, err);
 	if (ret < 0)
 		return -1;
-	unit_fingerprint(scanned, is);
-	*known_r = ret > 0 && memcmp(was, is, sizeof is) == 0;
-	return metacache_record(mc, &home, homefd, err) < 0 ? -1 : 1;
+	unit_fingerprint(&look->scanned, is);
+	look->settled = ret > 0 && memcmp(was, is, sizeof is) == 0;
+	if (read_figures(mc, user, &look->before, err) < 0 ||
+	    metacache_record(mc, &home, homefd, err) < 0 ||
+	    read_figures(mc, user, &look->after, err) < 0)
+		return -1;
+	return 1;
+}
+
+static void add_found(struct rescan_totals *totals, const struct look *look)
+{
+	const struct home *scanned = &look->scanned;
+
+	if (scanned->units.count == 0)
+		return;
+	totals->users++;
+	totals->units += scanned->units.count;
+	totals->changed += !look->settled;
+	for (size_t i = 0; i < scanned->units.count; i++)
+		totals->bytes += scanned->units.items[i].bytes;
 }
 
 static void add_home(struct rescan *rescan, const char *user)
 {
 	struct rescan_totals *totals = &rescan->totals;
-	autohome struct home scanned = { 0 };
+	struct look look = { 0 };
 	struct err err = { 0 };
-	bool known = false;
-	int ret = look_at(rescan, user, &scanned, &known, &err);
+	int ret = look_at(rescan, user, &look, &err);
 
 	pthread_mutex_lock(&rescan->mutex);
 	if (ret < 0) {
@@ -74,14 +142,12 @@ static void add_home(struct rescan *rescan, const char *user)
 			rescan->first = err;
 		}
 	}
-	if (ret > 0 && scanned.units.count > 0) {
-		totals->users++;
-		totals->units += scanned.units.count;
-		totals->changed += !known;
-		for (size_t i = 0; i < scanned.units.count; i++)
-			totals->bytes += scanned.units.items[i].bytes;
+	if (ret > 0) {
+		add_drift(totals, &look.before, &look.after);
+		add_found(totals, &look);
 	}
 	pthread_mutex_unlock(&rescan->mutex);
+	unit_home_free(&look.scanned);
 }
 
 static void work_on_batch(void *arg)
@@ -130,13 +196,40 @@ static int forget_the_rest(struct rescan *rescan, struct err *err)
 	const struct metacache *mc = rescan->mc;
 
 	for (size_t i = 0; i < mc->root_count; i++) {
+		const char *root = mc->roots[i].path;
+		struct registry_totals before, after;
 		uint64_t removed = 0;
 
-		if (registry_sweep(mc->registry, mc->roots[i].path, &removed, err) < 0)
+		if (registry_totals(mc->registry, root, &before, err) < 0 ||
+		    registry_sweep(mc->registry, root, &removed, err) < 0 ||
+		    registry_totals(mc->registry, root, &after, err) < 0)
 			return -1;
 		rescan->totals.removed += removed;
+		for (int p = 0; p < UNIT_PRIORITIES; p++)
+			rescan->totals.bytes_off += before.bytes_used[p] - after.bytes_used[p];
 	}
-	return registry_note(mc->registry, "last_rescan", clock_now_ns() / 1000000000, err);
+	return 0;
+}
+
+static int note_drift(const struct metacache *mc, const struct rescan_totals *totals,
+		      struct err *err)
+{
+	const struct {
+		const char *name;
+		uint64_t value;
+	} notes[] = {
+		{ RESCAN_NOTE_WHEN, (uint64_t)(clock_now_ns() / 1000000000) },
+		{ RESCAN_NOTE_ADDED, totals->added },
+		{ RESCAN_NOTE_CORRECTED, totals->corrected },
+		{ RESCAN_NOTE_REMOVED, totals->removed },
+		{ RESCAN_NOTE_BYTES_OFF, totals->bytes_off },
+	};
+
+	for (size_t i = 0; i < sizeof notes / sizeof *notes; i++) {
+		if (registry_note(mc->registry, notes[i].name, (int64_t)notes[i].value, err) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 static int walk(struct rescan *rescan, struct err *err)
@@ -170,6 +263,8 @@ int rescan_all(const struct metacache *mc, rescan_progress_fn *progress, void *c
 	ret = walk(&rescan, err);
 	if (ret == 0)
 		ret = forget_the_rest(&rescan, err);
+	if (ret == 0)
+		ret = note_drift(mc, &rescan.totals, err);
 	if (registry_batch_end(mc->registry, &commit_err) < 0 && ret >= 0) {
 		*err = commit_err;
 		ret = -1;

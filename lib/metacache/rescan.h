@@ -12,9 +12,21 @@ struct rescan_totals {
 	uint64_t bytes;
 	uint64_t changed; /* homes that the registry did not know, or knew differently */
 	uint64_t removed; /* users of the registry that have no home */
-	uint64_t strange; /* files and directories that are nobody's home */
-	uint64_t failed;  /* homes that could not be looked at: their rows are kept */
+	/* What the registry's rows had wrong; kept in it, too, as notes of the last rescan that
+	 * was complete. */
+	uint64_t added;     /* homes that it did not know */
+	uint64_t corrected; /* rows with other sizes, changes or root */
+	uint64_t bytes_off; /* the sum of all differences in size, removed and added users' too */
+	uint64_t strange;   /* files and directories that are nobody's home */
+	uint64_t failed;    /* homes that could not be looked at: their rows are kept */
 };
+
+/* Names of the notes. */
+#define RESCAN_NOTE_WHEN "last_rescan"
+#define RESCAN_NOTE_ADDED "rescan_added"
+#define RESCAN_NOTE_CORRECTED "rescan_corrected"
+#define RESCAN_NOTE_REMOVED "rescan_removed"
+#define RESCAN_NOTE_BYTES_OFF "rescan_bytes_off"
 
 typedef void rescan_progress_fn(void *ctx, uint64_t users);
 

@@ -8,11 +8,11 @@ _metacache_tools_options() {
 
 # The choices that --help names for an option's value: --log=stderr|syslog.
 _metacache_tools_choices() {
-	"$1" --help 2>/dev/null | sed -n "s/^ .*--$2=\([a-z]*|[a-z|]*\).*/\1/p" | tr '|' ' '
+	"$1" --help 2>/dev/null | sed -n "s/^ .*--$2=\([a-z-]*|[a-z|-]*\).*/\1/p" | tr '|' ' '
 }
 
 _metacache_tools() {
-	local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
+	local choices current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
 
 	# "=" is a word of its own: --format=js is "--format" "=" "js".
 	if [[ $current == = ]]; then
@@ -23,14 +23,17 @@ _metacache_tools() {
 	COMPREPLY=()
 	case $previous in
 	-f | --format)
-		mapfile -t COMPREPLY < <(compgen -W 'flow pager tab table json jsonl' -- "$current")
+		choices=$(_metacache_tools_choices "$1" format)
+		mapfile -t COMPREPLY < <(
+			compgen -W "${choices:-flow pager tab table json jsonl}" -- "$current"
+		)
 		;;
-	--log | --log-format)
+	--log | --log-format | --sort)
 		mapfile -t COMPREPLY < <(
 			compgen -W "$(_metacache_tools_choices "$1" "${previous#--}")" -- "$current"
 		)
 		;;
-	-c | --config | -F | --file)
+	-c | --config | -F | --file | --output)
 		compopt -o filenames
 		mapfile -t COMPREPLY < <(compgen -f -- "$current")
 		;;
@@ -48,4 +51,5 @@ _metacache_tools() {
 
 complete -F _metacache_tools \
 	metacache-clean metacache-config metacache-dump metacache-flush metacache-flushall metacache-list \
-	metacache-refresh metacache-rescan metacache-unpack
+	metacache-refresh metacache-remove metacache-rescan metacache-status metacache-unpack \
+	metacache-update-userdb

@@ -25,6 +25,10 @@ offered() {
 	[ "$(offered metacache-list --format = js)" = "json jsonl" ]
 	[ "$(offered metacache-list --format =)" = "flow pager tab table json jsonl" ]
 	[ "$(offered metacache-list --log '')" = "stderr syslog" ]
+	[ "$(offered metacache-list --sort '')" = "weight last-access size username" ]
+	[ "$(offered metacache-list --sort = l)" = "last-access" ]
+	[ "$(offered metacache-status -f p)" = "pager prometheus" ]
+	[ "$(offered metacache-status --format = js)" = "json jsonl" ]
 	[ "$(offered metacache-list --log-format j)" = "json" ]
 }
 
@@ -33,6 +37,7 @@ offered() {
 	touch 'my conf'
 	[ "$(offered metacache-list -c my)" = "my conf" ]
 	[ "$(offered metacache-flush -F my)" = "my conf" ]
+	[ "$(offered metacache-status --output my)" = "my conf" ]
 	[ "$(offered metacache-list mask)" = "" ]
 }
 

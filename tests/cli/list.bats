@@ -82,6 +82,53 @@ row() { # row SEPARATOR USER CHANGES SERVICE
 	says 64 'no such field: "nope" (fields: username root' list --field username,nope
 }
 
+# order KEY: the users, as 0 1 2
+order() { mc list -f tab --field username --sort "$@" | tail -n +2 | sed 's/user00000\(.\)@.*/\1/' | paste -sd' '; }
+
+@test "--sort: cleaned first, unused longest, largest; the name decides between equals" {
+	[ "$(order weight)" = "0 1 2" ]
+	sqlite3 "$db" "UPDATE users SET access3 = access3 - 10 WHERE username LIKE '%2@%';
+		UPDATE users SET access0 = access3 + 5, bytes1 = 7 WHERE username LIKE '%1@%';
+		UPDATE users SET bytes0 = 5 WHERE username LIKE '%0@%'"
+	[ "$(order weight)" = "2 0 1" ]
+	[ "$(order last-access)" = "2 0 1" ]
+	[ "$(order size)" = "1 0 2" ]
+	[ "$(order username)" = "0 1 2" ]
+	[ "$(order size '*0@*')" = "0" ]
+	# In the order of the column that weight sorts by.
+	mc list -f tab --field cleanup-weight --sort weight | tail -n +2 | sort -nc
+	says 64 '--sort "bytes": expected weight, last-access, size or username' list --sort bytes
+	says 64 '--sort "": expected' list --sort ''
+}
+
+@test "user_*: columns after the name, in order, for everybody; a mask matches them" {
+	sqlite3 "$db" "INSERT INTO aliases VALUES ('${USERS[1]}','user_id','4711'), ('${USERS[1]}','user_alt','b@x'),
+		('${USERS[2]}','user_id','4712')"
+	[ "$(mc list -f tab | head -1 | cut -f 1-4)" = $'username\tuser_alt\tuser_id\tupload-within' ]
+	[ "$(fields username,user_alt,user_id list | paste -sd' ')" = \
+		"${USERS[0]}"$'\t\t '"${USERS[1]}"$'\tb@x\t4711 '"${USERS[2]}"$'\t\t4712' ]
+	[ "$(fields user_id list --sort last-access | paste -sd,)" = ",4711,4712" ]
+	[ "$(mc list -f json | jq -c '[.users[] | [.user_alt, .user_id]]')" = \
+		'[[null,null],["b@x","4711"],[null,"4712"]]' ]
+	mc list -f jsonl >/dev/null
+	[ "$(fields username list '471?' | paste -sd' ')" = "${USERS[1]} ${USERS[2]}" ]
+	[ "$(fields username list b@x)" = "${USERS[1]}" ]
+	[ "$(fields username list 'nobody*')" = "" ]
+	# What is asked for by name is there even if nobody has it; and it is not a prefix.
+	[ "$(mc list -f tab --field user_zz,username "${USERS[0]}" | tail -1)" = $'\t'"${USERS[0]}" ]
+	[ "$(fields user_alt,user_beta,user_id list b@x)" = $'b@x\t\t4711' ]
+	says 64 'no such field: "user_"' list --field user_
+	mc list -f json --field username,user_none >/dev/null
+}
+
+@test "unflushed-since: only when asked for" {
+	sqlite3 "$db" "UPDATE users SET unflushed = iif(username LIKE '%1@%', 1700000003, 0)"
+	[ "$(fields unflushed-since list | paste -sd' ')" = "0 1700000003 0" ]
+	[ "$(TZ=UTC mc list -f table --field unflushed-since '*1@*' | tail -1)" = "2023-11-14 22:13:23" ]
+	[ "$(mc list -f json --field all | jq '.users[1]["unflushed-since"]')" = 1700000003 ]
+	[ "$(mc list -f json | jq '.users[0] | has("unflushed-since")')" = false ]
+}
+
 @test "only the registry is read: not the trees, not the store, and nothing is written" {
 	mc list >"$BATS_TEST_TMPDIR/want"
 	rm -rf "$idx" "$W/store"

@@ -9,26 +9,28 @@ setup() {
 totals() { mc rescan -f json "$@" | jq -c '.rescans[0] | del(.duration_ms, .bytes)'; }
 
 @test "one row, all numbers; a second run finds nothing new" {
-	[ "$(totals)" = '{"users":3,"units":9,"changed":0,"removed":0,"strange":0,"failed":0}' ]
+	[ "$(totals)" = '{"users":3,"units":9,"changed":0,"removed":0,"strange":0,"failed":0,"added":0,"corrected":0,"bytes_off":0}' ]
 	[ "$(mc rescan -f json | jq '.rescans[0] | map(type == "number") | all')" = true ]
 	[ "$(mc rescan -f jsonl | jq '.bytes')" = "$(find "$idx" -type f ! -name '.state*' -printf '%s\n' | paste -sd+ | bc)" ]
-	[ "$(mc rescan | head -1)" = $'users\tunits\tbytes\tchanged\tremoved\tstrange\tfailed\tduration_ms' ]
+	[ "$(mc rescan | head -1)" = $'users\tunits\tbytes\tchanged\tremoved\tstrange\tfailed\tduration_ms\tadded\tcorrected\tbytes_off' ]
 	[ "$(mc rescan -f tab --field users,failed | tail -1)" = $'3\t0' ]
 }
 
 @test "a registry that was deleted comes back the same" {
 	mc list >"$BATS_TEST_TMPDIR/want"
 	rm "$W"/here/state/users.db*
-	[ "$(totals)" = '{"users":3,"units":9,"changed":3,"removed":0,"strange":0,"failed":0}' ]
+	bytes=$(find "$idx" -type f ! -name '.state*' -printf '%s\n' | paste -sd+ | bc)
+	[ "$(totals)" = '{"users":3,"units":9,"changed":3,"removed":0,"strange":0,"failed":0,"added":3,"corrected":0,"bytes_off":'$bytes'}' ]
 	diff "$BATS_TEST_TMPDIR/want" <(mc list)
 }
 
 @test "new, changed and missing homes, and what is nobody's" {
+	lost=$(find "$home" -type f ! -name '.state*' -printf '%s\n' | paste -sd+ | bc)
 	rm -r "$home"
 	echo more >>"$(find "$idx" -path "*${USERS[1]}/dovecot.list.index.log")"
 	mkdir "$idx/aa" "$idx/aa/not-hers@example.com"
 	touch "$idx/aa/not-hers@example.com/dovecot.list.index.log" "$idx/file"
-	[ "$(totals)" = '{"users":2,"units":6,"changed":1,"removed":1,"strange":2,"failed":0}' ]
+	[ "$(totals)" = '{"users":2,"units":6,"changed":1,"removed":1,"strange":2,"failed":0,"added":0,"corrected":1,"bytes_off":'$((lost + 5))'}' ]
 	[ "$(fields username,changes list | paste -sd' ')" = \
 		"${USERS[1]}"$'\timportant '"${USERS[2]}"$'\tnone' ]
 	[ -e "$idx/file" ]

@@ -10,6 +10,7 @@ setup() {
 	W=$BATS_TEST_TMPDIR/world
 	T=$BATS_TEST_TMPDIR
 }
+teardown() { [ -z "${standin:-}" ] || kill "$standin"; }
 
 # Compared by content with what `prepare` noted.
 here_is_whole() { diff <(tree_of "$WORLD/here/idx") "$T/whole"; }
@@ -157,4 +158,48 @@ clean_until_gone() { "$BIN/metacache-clean" -q -c "$WORLD/here/conf" "$@" || [ $
 	}
 	prepare
 	sweep "$BIN/metacache-rescan" -q -c "$WORLD/here/conf"
+}
+
+@test "remove, killed anywhere: a user is registered or not, and no file is touched" {
+	prepare() {
+		world_make "$W" 3
+		tree_of "$WORLD/here/idx" >"$T/whole"
+		sqlite3 "$WORLD/here/state/users.db" "INSERT INTO aliases SELECT username, 'user_id', 'x' FROM users"
+	}
+	# Those that are gone have to be there again for the next run to find them.
+	promises() { here_is_whole && mc list -f json >/dev/null && mc rescan -q >/dev/null; }
+	finished() { here_is_whole && [ "$(mc list | wc -l)" = 1 ]; }
+	prepare
+	sweep "$BIN/metacache-remove" -q -c "$WORLD/here/conf" '*'
+}
+
+@test "update-userdb, killed anywhere: a user has the old names or the new ones" {
+	rules=$T/rules
+	: >"$rules"
+	"$PROJECT_DIR/tests/cli/doveadm-standin" "$rules" >"$T/url" 3>&- &
+	standin=$!
+	for _ in $(seq 500); do [ ! -s "$T/url" ] || break; sleep 0.02; done
+	names() { sqlite3 "$WORLD/here/state/users.db" "SELECT username, group_concat(field || value) FROM aliases GROUP BY 1"; }
+	prepare() {
+		world_make "$W" 3
+		printf 'doveadm_url = %s\ndoveadm_api_key = x\n' "$(<"$T/url")" >>"$WORLD/here/conf"
+		sqlite3 "$WORLD/here/state/users.db" "INSERT INTO aliases SELECT username, 'user_a', 'old' FROM users;
+			INSERT INTO aliases SELECT username, 'user_b', 'old' FROM users"
+		printf '%s\t{"user_a":"new","user_c":"new"}\n' "${USERS[@]}" >"$rules"
+	}
+	promises() { ! names | grep -vE '\|(user_aold,user_bold|user_anew,user_cnew)$'; }
+	finished() { [ "$(names | grep -c '|user_anew,user_cnew$')" = 3 ]; }
+	prepare
+	sweep "$BIN/metacache-update-userdb" -q -c "$WORLD/here/conf"
+}
+
+@test "status --output, killed anywhere: the file is the old one or the new one" {
+	prepare() {
+		world_make "$W"
+		echo old >"$T/m.prom"
+	}
+	promises() { [ "$(<"$T/m.prom")" = old ] || promtool check metrics <"$T/m.prom"; }
+	finished() { [ "$(<"$T/m.prom")" != old ] && promtool check metrics <"$T/m.prom"; }
+	prepare
+	sweep "$BIN/metacache-status" -q -c "$WORLD/here/conf" -f prometheus --output "$T/m.prom"
 }

@@ -255,14 +255,41 @@ static void test_item_uint(void **state)
 	assert_true(value == INT64_MAX);
 }
 
+static int join_members(void *ctx, const char *name, const struct json *value)
+{
+	buf_printf(ctx, "%s=%s ", name, json_item_str(value) ? json_item_str(value) : "-");
+	return strcmp(name, "stop") == 0 ? 7 : 0;
+}
+
+static void test_each(void **state)
+{
+	static const char text[] = "[{\"b\":\"1\",\"a\":[],\"stop\":\"\",\"z\":\"\"},[1],{}]";
+	autojson struct json *root = NULL;
+	autobuf struct buf seen = { 0 };
+
+	(void)state;
+	assert_int_equal(json_parse(text, strlen(text), &root, NULL), 0);
+	assert_int_equal(json_each(json_at(root, 0), join_members, &seen), 7);
+	assert_string_equal(buf_str(&seen), "b=1 a=- stop= ");
+	assert_int_equal(json_each(json_at(root, 1), join_members, &seen), -1);
+	assert_int_equal(json_each(json_at(root, 2), join_members, &seen), 0);
+	assert_string_equal(buf_str(&seen), "b=1 a=- stop= ");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_refused),         cmocka_unit_test(test_length_counts),
-		cmocka_unit_test(test_depth),           cmocka_unit_test(test_types),
-		cmocka_unit_test(test_wrong_types),     cmocka_unit_test(test_need),
-		cmocka_unit_test(test_build_and_print), cmocka_unit_test(test_escape),
-		cmocka_unit_test(test_escape_is_json),  cmocka_unit_test(test_item_uint),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_length_counts),
+		cmocka_unit_test(test_depth),
+		cmocka_unit_test(test_types),
+		cmocka_unit_test(test_wrong_types),
+		cmocka_unit_test(test_need),
+		cmocka_unit_test(test_build_and_print),
+		cmocka_unit_test(test_escape),
+		cmocka_unit_test(test_escape_is_json),
+		cmocka_unit_test(test_item_uint),
+		cmocka_unit_test(test_each),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -107,6 +107,66 @@ static void test_each_stops(void **state)
 	close_db(registry);
 }
 
+static int64_t by_bytes(void *ctx, const struct registry_user *user)
+{
+	++*(int *)ctx;
+	assert_null(user->username);
+	return (int64_t)user->bytes_used[3] - user->last_access[0];
+}
+
+static void test_each_by(void **state)
+{
+	static const struct {
+		const char *name;
+		uint64_t bytes;
+		int64_t access;
+	} rows[] = { { "a", 7, 0 },
+		     { "b", 9, 8 },
+		     { "c", 0, INT64_MAX },
+		     { "d", 7, 0 },
+		     { "e", INT64_MAX, 0 } };
+	struct registry *registry = open_db(*state);
+	autobuf struct buf names = { 0 };
+	struct err err = { 0 };
+	int calls = 0, count = 0;
+	const struct registry_order order = { by_bytes, &calls };
+
+	for (size_t i = 0; i < ROWS(rows); i++) {
+		const struct registry_user user = { .username = rows[i].name,
+						    .root = "/r",
+						    .bytes_used[3] = rows[i].bytes,
+						    .last_access[0] = rows[i].access,
+						    .last_service = "" };
+
+		assert_int_equal(registry_put(registry, &user, NULL), 0);
+	}
+	assert_int_equal(registry_each_by(registry, &order, join_names, &names, NULL), 0);
+	assert_string_equal(buf_str(&names), "c b a d e ");
+	assert_int_equal(calls, ROWS(rows));
+	assert_int_equal(registry_each_by(registry, &order, stop_at_second, &count, &err), 1);
+	assert_int_equal(registry_each_by(registry, &order, fail_at_once, NULL, &err), -1);
+	assert_string_equal(err.msg, "no c");
+	close_db(registry);
+}
+
+static void test_find(void **state)
+{
+	struct registry *registry = open_db(*state);
+	struct err err = { 0 };
+	bool same = false;
+
+	assert_int_equal(registry_find(registry, full.username, compare_full, &same, NULL), 0);
+	put_user(registry, "a", "/r");
+	assert_int_equal(registry_put(registry, &full, NULL), 0);
+	assert_int_equal(registry_find(registry, full.username, compare_full, &same, NULL), 1);
+	assert_true(same);
+	assert_int_equal(registry_find(registry, "a", compare_full, &same, NULL), 1);
+	assert_false(same);
+	assert_int_equal(registry_find(registry, "a", fail_at_once, NULL, &err), -1);
+	assert_string_equal(err.msg, "no a");
+	close_db(registry);
+}
+
 static void test_settled(void **state)
 {
 	struct registry *registry = open_db(*state);
@@ -168,6 +228,24 @@ static void test_mark_and_sweep(void **state)
 	assert_int_equal(registry_sweep(registry, "/one", &removed, NULL), 0);
 	assert_int_equal(removed, 2);
 	assert_users(registry, "c ");
+	close_db(registry);
+}
+
+static void test_sweep_takes_aliases(void **state)
+{
+	struct registry *registry = open_db(*state);
+	struct registry_alias alias = { (char *)"user_x", (char *)"1" };
+	struct registry_alias_vec aliases = { .items = &alias, .count = 1 };
+	struct str_vec fields;
+	uint64_t removed = 0;
+
+	put_user(registry, "gone", "/one");
+	assert_int_equal(registry_set_aliases(registry, "gone", &aliases, NULL), 0);
+	assert_int_equal(registry_mark(registry, NULL), 0);
+	assert_int_equal(registry_sweep(registry, "/one", &removed, NULL), 0);
+	assert_int_equal(removed, 1);
+	assert_int_equal(registry_alias_fields(registry, &fields, NULL), 0);
+	assert_int_equal(fields.count, 0);
 	close_db(registry);
 }
 
@@ -345,6 +423,7 @@ static void put_changed(struct registry *registry, const char *name, const char 
 		.username = name,
 		.root = root,
 		.bytes_used = { 1, 20, 300, (uint64_t)1 << 40 },
+		.last_access = { 5, 0, 0, unflushed_since },
 		.changes = changes,
 		.unflushed_since = unflushed_since,
 		.last_service = "",
@@ -357,6 +436,7 @@ static void test_totals(void **state)
 {
 	struct registry *registry = open_db(*state);
 	struct registry_totals totals;
+	struct str_vec roots;
 	struct err err = { 0 };
 
 	assert_int_equal(registry_totals(registry, NULL, &totals, &err), 0);
@@ -370,10 +450,17 @@ static void test_totals(void **state)
 	assert_int_equal(totals.users, 4);
 	assert_int_equal(totals.bytes_used[1], 80);
 	assert_int_equal(totals.bytes_used[3], (uint64_t)4 << 40);
+	assert_int_equal(totals.users_of[0], 4);
+	assert_int_equal(totals.users_of[1], 0);
+	assert_int_equal(totals.users_of[3], 2);
 	assert_int_equal(totals.changed[CHANGES_NONE], 1);
 	assert_int_equal(totals.changed[CHANGES_UNIMPORTANT], 1);
 	assert_int_equal(totals.changed[CHANGES_IMPORTANT], 2);
 	assert_int_equal(totals.unflushed_since, 60);
+	assert_int_equal(registry_roots(registry, &roots, &err), 0);
+	assert_int_equal(roots.count, 2);
+	assert_string_equal(roots.items[1], "/s");
+	str_vec_free(&roots);
 	assert_int_equal(registry_totals(registry, "/r", &totals, &err), 0);
 	assert_int_equal(totals.users, 2);
 	assert_int_equal(totals.bytes_used[0], 2);
@@ -445,7 +532,8 @@ int main(void)
 		scratch_test(test_batch),         scratch_test(test_made_by_many),
 		scratch_test(test_two_processes), scratch_test(test_killed_in_batch),
 		scratch_test(test_threads),       scratch_test(test_totals),
-		scratch_test(test_aliases),
+		scratch_test(test_aliases),       scratch_test(test_each_by),
+		scratch_test(test_find),          scratch_test(test_sweep_takes_aliases),
 	};
 
 	return cmocka_run_group_tests_name("registry", tests, NULL, NULL);

@@ -1,0 +1,9 @@
+/* Where metacache-status writes a text. */
+#pragma once
+
+#include "base/buf.h"
+#include "base/err.h"
+
+/* Replace the regular file `path` by rename, readable for everybody; NULL: write to stdout. A
+ * failure leaves the old file. */
+int output_write(const char *path, const struct buf *text, struct err *err);

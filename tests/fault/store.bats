@@ -373,6 +373,24 @@ clean_done() { [ -z "$(tree_of "$here")" ] && no_leftovers && same_store && othe
 	done
 }
 
+@test "clean to a limit over a store that fails: nothing goes that is not in storage" {
+	local do kind
+	for kind in list put; do
+		for do in 500 403 close-before-reply $([ $kind = put ] || echo 200-empty bad-xml no-token); do
+			case="clean --max-space with $kind: $do"
+			changed
+			note_now
+			fault "kind=$kind count=0 do=$do"
+			run -75 mc clean -q -A --max-space -o metacache_max_space=1B
+			same_tree
+			fault
+			ends 0 clean -A --max-space -o metacache_max_space=1B
+			[ -z "$(tree_of "$here")" ]
+			others_get "$T/now"
+		done
+	done
+}
+
 # The fault: driver, above the embedded store.
 posix_world() {
 	STORE=

@@ -107,6 +107,46 @@ static void test_unique(void **state)
 	assert_string_not_equal(a, b);
 }
 
+static struct bundle_name parsed(const char *text)
+{
+	struct bundle_name name;
+
+	assert_true(bundle_name_parse(text, &name));
+	return name;
+}
+
+/* Tries of one writer are known by what they begin with, and ordered by their time. */
+static void test_tries(void **state)
+{
+	autobuf struct buf early = { 0 }, late = { 0 }, base = { 0 };
+	char try[BUNDLE_UNIQUE_HEX + 1];
+
+	(void)state;
+	bundle_name_base(&base, INT64_C(1700000000500000000), U2);
+	bundle_name_try(U2, INT64_C(1700000000000000000), try);
+	assert_int_equal(strlen(try), BUNDLE_UNIQUE_HEX);
+	bundle_name_diff(&early, "bundle.1.00000." U1, try);
+	bundle_name_try(U2, INT64_C(1700000001000000000), try);
+	bundle_name_diff(&late, "bundle.1.00000." U1, try);
+
+	const struct bundle_name first = parsed(buf_str(&early)), last = parsed(buf_str(&late));
+	const struct bundle_name middle = parsed(buf_str(&base));
+
+	assert_true(bundle_name_is_try_of(&first, U2));
+	assert_true(bundle_name_is_try_of(&middle, U2));
+	assert_false(bundle_name_is_try_of(&first, U1));
+	assert_true(bundle_name_is_earlier_try(&first, &last));
+	assert_false(bundle_name_is_earlier_try(&last, &first));
+	assert_false(bundle_name_is_earlier_try(&first, &first));
+	assert_true(bundle_name_is_earlier_try(&first, &middle));
+	assert_true(bundle_name_is_earlier_try(&middle, &last));
+	assert_false(bundle_name_is_earlier_try(&last, &middle));
+
+	const struct bundle_name other = parsed("bundle.1.00000." U1);
+
+	assert_false(bundle_name_is_earlier_try(&other, &last));
+}
+
 static void test_order(void **state)
 {
 	static const char *const sorted[] = {
@@ -205,10 +245,10 @@ static void test_allowed_length(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_parse),          cmocka_unit_test(test_cut),
-		cmocka_unit_test(test_make),           cmocka_unit_test(test_unique),
-		cmocka_unit_test(test_order),          cmocka_unit_test(test_allowed),
-		cmocka_unit_test(test_allowed_length),
+		cmocka_unit_test(test_parse),   cmocka_unit_test(test_cut),
+		cmocka_unit_test(test_make),    cmocka_unit_test(test_unique),
+		cmocka_unit_test(test_tries),   cmocka_unit_test(test_order),
+		cmocka_unit_test(test_allowed), cmocka_unit_test(test_allowed_length),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -58,6 +58,7 @@ struct settings {
 	int64_t metacache_rescan_interval_ms;
 	uint64_t metacache_max_space_bytes; /* 0: no limit */
 	uint64_t metacache_max_grace_bytes;
+	uint64_t metacache_diff_min_bytes; /* of a base, packed: a smaller one gets no diffs */
 	struct settings_priority_weight metacache_priority_weights[SETTINGS_PRIORITIES];
 	struct settings_size_weights metacache_size_weights;
 	unsigned metacache_max_parallel_requests; /* 1 to 1000 */

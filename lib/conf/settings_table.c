@@ -24,6 +24,7 @@ const struct settings_def settings_table[] = {
 	SETTING("metacache_rescan_interval", time, metacache_rescan_interval_ms, "1d"),
 	SETTING("metacache_max_space", size, metacache_max_space_bytes, "0"),
 	SETTING("metacache_max_grace", size, metacache_max_grace_bytes, "1G"),
+	SETTING("metacache_diff_min_size", size, metacache_diff_min_bytes, "8k"),
 	SETTING("metacache_priority_weights", priority_weights, metacache_priority_weights,
 		"10% +1d 10% +1d 50% +1h 100% 0", .skip_empty = true),
 	SETTING("metacache_size_weights", size_weights, metacache_size_weights, "2M +30 1G +120",

@@ -31,9 +31,6 @@
  * unchanged or travel whole. */
 #define BLOCKS_HASHED_MAX (UINT64_C(4) << 30)
 
-/* Of the object: a smaller base has none, since a diff would hardly be a third of it. */
-#define BLOCKS_BASE_BYTES_MIN 1200
-
 /* A file of the base. Inode, size and time are those that it has on this disk: as
  * long as they are the same, it needs not be read. */
 struct blocks_file {

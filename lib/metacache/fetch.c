@@ -268,7 +268,7 @@ static void note_blocks(const struct fetch *fetch, const char *base, int dirfd,
 	const char *log_name;
 
 	*blocks_r = (struct blocks){ 0 };
-	if (spool_size(fetch->spool) < BLOCKS_BASE_BYTES_MIN ||
+	if (spool_size(fetch->spool) < fetch->mc->settings->metacache_diff_min_bytes ||
 	    blocks_from_dir(base, dirfd, manifest, blocks_r, NULL) < 0)
 		return;
 	unit_classify(manifest->unit, &fetch->mc->rules, &unit);

@@ -244,7 +244,8 @@ static int pack_base(const struct flush_unit *job, const struct snapshot *snapsh
 	if (blocks_start(&packed->blocks, sources, count, err) < 0 ||
 	    pack(job, sources, count, time_ns, packed, &manifest, err) < 0)
 		return -1;
-	if (spool_size(packed->spool) < BLOCKS_BASE_BYTES_MIN) {
+	/* A diff is one more object to read back: not worth it for a little. */
+	if (spool_size(packed->spool) < job->mc->settings->metacache_diff_min_bytes) {
 		blocks_free(&packed->blocks);
 		return 0;
 	}

@@ -19,6 +19,7 @@ world_conf() {
 		state_dir = $1/state
 		backend_host = ${1##*/}
 		metacache_close_delay = 0
+		metacache_diff_min_size = 0
 		metacache_max_parallel_requests = 2
 	CONF
 }

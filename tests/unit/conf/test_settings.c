@@ -91,6 +91,7 @@ static void test_defaults(void **state)
 	assert_int_equal(set.metacache_rescan_interval_ms, 86400000);
 	assert_int_equal(set.metacache_max_space_bytes, 0);
 	assert_int_equal(set.metacache_max_grace_bytes, 1073741824);
+	assert_int_equal(set.metacache_diff_min_bytes, 8192);
 	assert_int_equal(set.metacache_max_parallel_requests, 10);
 	assert_int_equal(set.metacache_index_merging, SETTINGS_MERGING_V2);
 	assert_int_equal(set.metacache_merge_max_uid_renumbers, 100);

@@ -2,27 +2,17 @@
  * own, or applied over a base. Nothing may be made outside of it, nothing may be unpacked that the
  * manifest does not announce. */
 #include <fcntl.h>
-#include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/fsx.h"
 #include "bundle/bundle.h"
+#include "fuzz.h"
 
 #define NAME_DEPTH_MAX 4
 #define TOTAL_MAX (64 * 1024 * 1024)
-
-int LLVMFuzzerTestOneInput(const unsigned char *data, size_t len);
-
-static void need(bool ok)
-{
-	if (!ok)
-		abort();
-}
 
 /* What is read can be written, and reads again as the same text. */
 static void fuzz_manifest(const unsigned char *data, size_t len)

@@ -33,8 +33,7 @@ static void check(const struct bundle_manifest *manifest)
 		const struct bundle_file *file = &manifest->files.items[i];
 
 		need(bundle_name_allowed(file->name, UINT_MAX) && file->mode <= 0777);
-		need(!file->from ||
-		     (manifest->base && bundle_name_allowed(file->from, UINT_MAX)));
+		need(!file->from || (manifest->base && bundle_name_allowed(file->from, UINT_MAX)));
 		need(file->from || file->ranges.count == 0);
 		check_ranges(file);
 	}

@@ -174,6 +174,7 @@ static void test_bad_header(void **state)
 		{ LIST + 4, "\xff\xff\xff\xff", 4, "a list of 5 fields" },
 		{ LIST + 4, "\x3d\0\0\0", 4, "a list of 5 fields in 61 bytes" },
 		{ LIST + 4, "\x3e\0\0\0", 4, "field 0 has no name" },
+		{ LIST + 4, "\x6b\0\0\0", 4, "field 4 has no name" },
 		{ LIST + 8, "\1\0\1\0", 4, "a list of 65537 fields" },
 		{ LIST + 8, "\xff\xff\xff\xff", 4, "a list of 4294967295 fields" },
 		{ LIST + 8, "\x9a\x99\x99\x19", 4, "a list of 429496730 fields" },
@@ -251,6 +252,29 @@ static void test_many_lists(void **state)
 	refused(&bytes, "lists of fields that do not end");
 }
 
+static void test_large_list(void **state)
+{
+	autobuf struct buf bytes = { 0 };
+	autoindexcache struct index_cache cache = { 0 };
+	struct err err = { 0 };
+	int fd;
+
+	(void)state;
+	put_header(&bytes, 1, LIST);
+	put_list(&bytes, 0, fields, ROWS(fields));
+	for (uint32_t more = 0; more < 2; more++) {
+		uint32_t size = INDEX_CACHE_FIELDS_BYTES_MAX + more;
+
+		set_u32(&bytes, LIST + 4, size);
+		fd = file_of(&bytes);
+		assert_int_equal(ftruncate(fd, LIST + size), 0);
+		assert_int_equal(index_cache_load(fd, LIST + size, &cache, &err), more ? -1 : 0);
+		close(fd);
+		index_cache_free(&cache);
+	}
+	assert_string_equal(err.msg, "a list of 5 fields in 16777217 bytes");
+}
+
 static void test_many_fields(void **state)
 {
 	autobuf struct buf bytes = { 0 };
@@ -306,7 +330,7 @@ int main(void)
 		cmocka_unit_test(test_empty_list), cmocka_unit_test(test_bad_header),
 		cmocka_unit_test(test_cut),        cmocka_unit_test(test_shrinks),
 		cmocka_unit_test(test_many_lists), cmocka_unit_test(test_many_fields),
-		cmocka_unit_test(test_recorded),
+		cmocka_unit_test(test_large_list), cmocka_unit_test(test_recorded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,7 +8,6 @@ fuzz_lib = $(foreach m,bundle index json base,$(wildcard lib/$(m)/*.c)) \
 fuzz_seeds = $(patsubst tests/fuzz/seeds_%.c,%,$(wildcard tests/fuzz/seeds_*.c))
 fuzz_cc = clang -std=gnu17 -g -O1 -pthread -Ilib -D_GNU_SOURCE -fno-sanitize-recover=undefined
 fuzz_libs = -larchive -ljansson -lcrypto -lxxhash
-fuzz_dict = $(wildcard tests/fuzz/$(1).dict)
 
 .PHONY: fuzz $(fuzz_targets:%=fuzz-%)
 ## make fuzz           fuzz what reads foreign bytes (FUZZ_SECONDS=60 each)
@@ -19,12 +18,15 @@ fuzz: $(fuzz_targets:%=fuzz-%)
 check-fuzz:
 	$(MAKE) --no-print-directory -j2 -Otarget fuzz FUZZ_SECONDS=10
 
-# The log is shown where there is a finding, which is kept beside it.
+# The log is shown where there is a finding, which is kept beside it. Files are made in
+# memory where there is room.
 $(fuzz_targets:%=fuzz-%): fuzz-%: $(BUILD)/fuzz/fuzz_%
 	@mkdir -p $(BUILD)/fuzz/corpus_$*
 	$(if $(filter $*,$(fuzz_seeds)),@$(BUILD)/fuzz/seeds_$* $(BUILD)/fuzz/corpus_$*)
-	@$(BUILD)/fuzz/fuzz_$* -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -rss_limit_mb=1024 \
-		-artifact_prefix=$(BUILD)/fuzz/$*- $(addprefix -dict=,$(call fuzz_dict,$*)) \
+	@[ ! -w /dev/shm ] || export TMPDIR=/dev/shm; tmp=$$(mktemp -d); trap 'rm -rf $$tmp' EXIT; \
+	TMPDIR=$$tmp $(BUILD)/fuzz/fuzz_$* -max_total_time=$(FUZZ_SECONDS) -max_len=8192 \
+		-rss_limit_mb=1024 -artifact_prefix=$(BUILD)/fuzz/$*- \
+		$(addprefix -dict=,$(wildcard tests/fuzz/$*.dict)) \
 		$(BUILD)/fuzz/corpus_$* $(wildcard tests/fuzz/corpus/$*) >$(BUILD)/fuzz/$*.log 2>&1 || \
 		{ tail -n 100 $(BUILD)/fuzz/$*.log; exit 1; }
 	@echo "== fuzz $*: $$(tail -n 1 $(BUILD)/fuzz/$*.log)"

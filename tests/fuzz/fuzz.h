@@ -1,8 +1,11 @@
 /* What all targets share. */
 #pragma once
 
+#include <fcntl.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,4 +30,18 @@ static inline void need_names(const struct str_vec *a, const struct str_vec *b)
 	need(a->count == b->count);
 	for (size_t i = 0; i < a->count; i++)
 		need_text(a->items[i], b->items[i]);
+}
+
+/* A new directory in TMPDIR, which is left there. */
+static inline int scratch(void)
+{
+	const char *dir = getenv("TMPDIR");
+	char path[PATH_MAX];
+	int fd;
+
+	snprintf(path, sizeof path, "%s/fuzz-XXXXXX", dir ? dir : "/tmp");
+	need(mkdtemp(path) != NULL);
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	need(fd >= 0);
+	return fd;
 }

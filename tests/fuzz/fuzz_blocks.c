@@ -76,11 +76,9 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t len)
 	static int dirfd = -1, fd;
 	autobuf struct buf right = { 0 };
 	unsigned char digest[HASH_CONTENT_SIZE];
-	char path[] = "/tmp/fuzz-blocks-XXXXXX";
 
 	if (dirfd < 0) {
-		need(mkdtemp(path) != NULL);
-		dirfd = open(path, O_RDONLY | O_DIRECTORY);
+		dirfd = scratch();
 		fd = make_source();
 	}
 	fuzz_parse(data, len, dirfd, fd);

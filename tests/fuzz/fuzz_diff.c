@@ -212,11 +212,9 @@ static void fuzz(struct input *input, int top, int basefd)
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t len)
 {
 	static int top = -1, basefd;
-	char path[] = "/tmp/fuzz-diff-XXXXXX";
 
 	if (top < 0) {
-		need(mkdtemp(path) != NULL);
-		top = open(path, O_RDONLY | O_DIRECTORY);
+		top = scratch();
 		basefd = make_base(top);
 	}
 	fuzz(&(struct input){ data, len }, top, basefd);

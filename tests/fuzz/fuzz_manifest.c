@@ -1,7 +1,5 @@
 /* Any bytes as a manifest: what is read holds to its bounds, can be written, and
  * reads again as the same. */
-#include <limits.h>
-
 #include "base/buf.h"
 #include "bundle/bundle.h"
 #include "bundle/bundle_name.h"

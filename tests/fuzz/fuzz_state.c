@@ -1,8 +1,5 @@
 /* Any bytes as .state: what is read holds to its bounds, can be written, and reads
  * again as the same. */
-#include <fcntl.h>
-#include <unistd.h>
-
 #include "fuzz.h"
 #include "metacache/state.h"
 
@@ -62,12 +59,9 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t len)
 	autostate struct state state = { 0 }, again = { 0 };
 	struct fsx_stat stat;
 	struct err err = { 0 };
-	char path[] = "/tmp/fuzz-state-XXXXXX";
 
-	if (dirfd < 0) {
-		need(mkdtemp(path) != NULL);
-		dirfd = open(path, O_RDONLY | O_DIRECTORY);
-	}
+	if (dirfd < 0)
+		dirfd = scratch();
 	if (state_parse((const char *)data, len, &state, &err) < 0) {
 		need(err.code == ERR_DATA && err.msg[0] != '\0' && !state.user);
 		return 0;

@@ -119,6 +119,7 @@ refused() {
 	[ "$(dump -f json --cache box | jq -c .summary)" = '{"version":"1.1","indexid":1795441842,"file-seq":1795441842,"records":2,"continued-records":4,"deleted-records":0,"fields-offset":1748}' ]
 	dump -f json box/dovecot.index.cache | jq -e '.fields[0].size == 4 and .fields[6].size == null'
 	dump -f jsonl --cache box | tail -n 1 | jq -e '.summary.records == 2'
+	[ "$(dump -f jsonl --field name,decision --cache box | head -n 1)" = '{"name":"flags","decision":"temp"}' ]
 	# The same name for the mails and for the log.
 	[ "$(dump -f tab --map box/dovecot.index.cache | wc -l)" = 8 ]
 	refused 65 'a cache of version 7.' --cache box/dovecot.index

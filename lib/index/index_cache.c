@@ -75,9 +75,13 @@ static int read_header(int fd, uint64_t size_bytes, struct index_cache *cache, u
 static int find_list(int fd, uint64_t size_bytes, uint32_t offset, struct index_cache *cache,
 		     struct buf *bytes, struct err *err)
 {
-	for (int lists = 0; offset != 0; lists++) {
+	int lists = 0;
+
+	if (offset == 0)
+		return err_set(err, ERR_DATA, "there is no list of fields");
+	do {
 		/* Version 1.0 used holes again, so that a later list may come first. */
-		if (lists == INDEX_CACHE_LISTS_MAX ||
+		if (lists++ == INDEX_CACHE_LISTS_MAX ||
 		    (cache->minor > 0 && offset <= cache->fields_offset))
 			return err_set(err, ERR_DATA, "lists of fields that do not end");
 		if (offset < HEADER_SIZE || size_bytes < LIST_HEADER ||
@@ -90,9 +94,7 @@ static int find_list(int fd, uint64_t size_bytes, uint32_t offset, struct index_
 			return -1;
 		cache->fields_offset = offset;
 		offset = index_bytes_offset((const unsigned char *)bytes->data);
-	}
-	if (cache->fields_offset == 0)
-		return err_set(err, ERR_DATA, "there is no list of fields");
+	} while (offset != 0);
 	return 0;
 }
 
@@ -165,6 +167,7 @@ static int check_twice(const struct index_cache_fields *fields, struct err *err)
 int index_cache_load(int fd, uint64_t size_bytes, struct index_cache *cache_r, struct err *err)
 {
 	autobuf struct buf bytes = { 0 };
+	const unsigned char *list;
 	uint32_t offset = 0, size, count;
 
 	*cache_r = (struct index_cache){ 0 };
@@ -172,8 +175,9 @@ int index_cache_load(int fd, uint64_t size_bytes, struct index_cache *cache_r, s
 	    find_list(fd, size_bytes, offset, cache_r, &bytes, err) < 0)
 		return -1;
 	offset = cache_r->fields_offset;
-	size = index_bytes_u32((const unsigned char *)bytes.data + 4);
-	count = index_bytes_u32((const unsigned char *)bytes.data + 8);
+	list = (const unsigned char *)buf_str(&bytes);
+	size = index_bytes_u32(list + 4);
+	count = index_bytes_u32(list + 8);
 	if (size < LIST_HEADER || size > size_bytes - offset ||
 	    size > INDEX_CACHE_FIELDS_BYTES_MAX || count > INDEX_CACHE_FIELDS_MAX ||
 	    size - LIST_HEADER < count * LIST_FIELD)

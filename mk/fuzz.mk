@@ -2,33 +2,49 @@
 
 FUZZ_SECONDS ?= 60
 fuzz_targets = $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
-fuzz_lib = $(foreach m,bundle index json base,$(wildcard lib/$(m)/*.c)) $(wildcard lib/metacache/blocks*.c)
+fuzz_lib = $(foreach m,bundle index json base,$(wildcard lib/$(m)/*.c)) \
+	$(wildcard lib/metacache/blocks*.c) lib/metacache/state.c lib/metacache/unit.c
 # What a target starts from: its corpus in the tree, and what a program of it makes.
 fuzz_seeds = $(patsubst tests/fuzz/seeds_%.c,%,$(wildcard tests/fuzz/seeds_*.c))
-fuzz_flags = -std=gnu17 -g -O1 -pthread -Ilib -D_GNU_SOURCE
+fuzz_cc = clang -std=gnu17 -g -O1 -pthread -Ilib -D_GNU_SOURCE -fno-sanitize-recover=undefined
 fuzz_libs = -larchive -ljansson -lcrypto -lxxhash
 
-.PHONY: fuzz
+.PHONY: fuzz $(fuzz_targets:%=fuzz-%)
 ## make fuzz           fuzz what reads foreign bytes (FUZZ_SECONDS=60 each)
 fuzz: $(fuzz_targets:%=fuzz-%)
 
 .PHONY: check-fuzz
 ## make check-fuzz     the corpora, and ten seconds of fuzzing each
 check-fuzz:
-	$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=10
+	$(MAKE) --no-print-directory -j2 -Otarget fuzz FUZZ_SECONDS=10
 
-.PRECIOUS: $(BUILD)/fuzz/fuzz_% $(BUILD)/fuzz/seeds_%
-fuzz-%: $(BUILD)/fuzz/fuzz_%
+# The log is shown where there is a finding, which is kept beside it. Files are made in
+# memory where there is room.
+$(fuzz_targets:%=fuzz-%): fuzz-%: $(BUILD)/fuzz/fuzz_%
 	@mkdir -p $(BUILD)/fuzz/corpus_$*
-	$(if $(filter $*,$(fuzz_seeds)),$(MAKE) --no-print-directory $(BUILD)/fuzz/seeds_$*)
-	$(if $(filter $*,$(fuzz_seeds)),$(BUILD)/fuzz/seeds_$* $(BUILD)/fuzz/corpus_$*)
-	$(BUILD)/fuzz/fuzz_$* -max_total_time=$(FUZZ_SECONDS) -max_len=8192 \
-		$(BUILD)/fuzz/corpus_$* $(wildcard tests/fuzz/corpus/$*)
+	$(if $(filter $*,$(fuzz_seeds)),@$(BUILD)/fuzz/seeds_$* $(BUILD)/fuzz/corpus_$*)
+	@[ ! -w /dev/shm ] || export TMPDIR=/dev/shm; tmp=$$(mktemp -d); trap 'rm -rf $$tmp' EXIT; \
+	TMPDIR=$$tmp $(BUILD)/fuzz/fuzz_$* -max_total_time=$(FUZZ_SECONDS) -max_len=8192 \
+		-rss_limit_mb=1024 -artifact_prefix=$(BUILD)/fuzz/$*- \
+		$(addprefix -dict=,$(wildcard tests/fuzz/$*.dict)) \
+		$(BUILD)/fuzz/corpus_$* $(wildcard tests/fuzz/corpus/$*) >$(BUILD)/fuzz/$*.log 2>&1 || \
+		{ tail -n 100 $(BUILD)/fuzz/$*.log; exit 1; }
+	@echo "== fuzz $*: $$(tail -n 1 $(BUILD)/fuzz/$*.log)"
+$(fuzz_seeds:%=fuzz-%): fuzz-%: $(BUILD)/fuzz/seeds_%
 
-$(BUILD)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(fuzz_lib)
+$(BUILD)/fuzz/obj/%.o: %.c
 	@mkdir -p $(@D)
-	clang $(fuzz_flags) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined $< $(fuzz_lib) $(fuzz_libs) -o $@
+	$(say) CC "$< (fuzz)"
+	$(Q)$(fuzz_cc) -fsanitize=fuzzer-no-link,address,undefined -MMD -MP -c $< -o $@
 
-$(BUILD)/fuzz/seeds_%: tests/fuzz/seeds_%.c $(fuzz_lib)
-	@mkdir -p $(@D)
-	$(CC) $(fuzz_flags) $< $(fuzz_lib) $(fuzz_libs) -o $@
+$(BUILD)/fuzz/lib.a: $(fuzz_lib:%.c=$(BUILD)/fuzz/obj/%.o)
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $^
+
+$(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/obj/tests/fuzz/fuzz_%.o $(BUILD)/fuzz/lib.a
+	$(Q)$(fuzz_cc) -fsanitize=fuzzer,address,undefined $^ $(fuzz_libs) -o $@
+
+$(BUILD)/fuzz/seeds_%: $(BUILD)/fuzz/obj/tests/fuzz/seeds_%.o $(BUILD)/fuzz/lib.a
+	$(Q)$(fuzz_cc) -fsanitize=fuzzer-no-link,address,undefined $^ $(fuzz_libs) -o $@
+
+.PRECIOUS: $(BUILD)/fuzz/obj/%.o

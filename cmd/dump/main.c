@@ -12,9 +12,10 @@
 
 #define LOG_NAME "dovecot.index.log"
 #define LIST_LOG_NAME "dovecot.list.index.log"
+#define CACHE_NAME "dovecot.index.cache"
 
 static struct {
-	bool log, map, list, changes;
+	bool log, map, list, changes, cache;
 	const char *since;
 } options;
 
@@ -22,6 +23,7 @@ static const struct tool_option own_options[] = {
 	{ "log", '\0', TOOL_FLAG, &options.log, .help = "the records of a transaction log" },
 	{ "map", '\0', TOOL_FLAG, &options.map, .help = "the mails: index and log together" },
 	{ "list", '\0', TOOL_FLAG, &options.list, .help = "folders, from the mailbox list index" },
+	{ "cache", '\0', TOOL_FLAG, &options.cache, .help = "the fields of dovecot.index.cache" },
 	{ "changes", '\0', TOOL_FLAG, &options.changes,
 	  .help = "whether what the log says since --since is important" },
 	{ "since", '\0', TOOL_TEXT, &options.since, .arg = "POSITION",
@@ -90,15 +92,17 @@ static int target_open(struct target *target, const char *path, struct err *err)
 		return err_set(err, ERR_NOINPUT, "neither a file nor a folder");
 	target->name = slash ? slash + 1 : path;
 	stem = xstrdup(target->name);
-	if (!strip(stem, ".log"))
-		strip(stem, ".log.2");
+	if (!strip(stem, ".log") && !strip(stem, ".log.2"))
+		strip(stem, ".cache");
 	set_log_name(target, xasprintf("%s.log", stem));
 	return 0;
 }
 
-static int dump_log(struct tool *tool, const char *path, const struct target *target)
+/* One file alone: what PATH names, else `name` in that folder. */
+static int dump_file(struct tool *tool, const char *path, const struct target *target,
+		     const char *name, rows_file_fn *rows)
 {
-	autofd int fd = openat(target->dirfd, target->name ? target->name : target->log_name,
+	autofd int fd = openat(target->dirfd, target->name ? target->name : name,
 			       O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	struct err err = { 0 };
 	struct stat st;
@@ -107,7 +111,7 @@ static int dump_log(struct tool *tool, const char *path, const struct target *ta
 		err_sys(&err, errno, "open");
 		return tool_error(tool, path, &err);
 	}
-	return rows_log(tool, path, fd, S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0);
+	return rows(tool, path, fd, S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0);
 }
 
 static int dump_index(struct tool *tool, const char *path, const struct target *target,
@@ -141,23 +145,29 @@ static int parse_position(const char *text, struct index_position *position, str
 		       quote_str(text).s);
 }
 
+static int chosen(void)
+{
+	return options.log + options.map + options.list + options.cache + options.changes;
+}
+
 static int check_usage(const struct tool *tool, struct index_position *from, struct err *err)
 {
 	if (tool->args.count != 1)
 		return err_set(err, ERR_USAGE, "a PATH is needed");
-	if (options.log + options.map + options.list + options.changes > 1)
+	if (chosen() > 1)
 		return err_set(err, ERR_USAGE,
-			       "only one of --log, --map, --list and --changes can be asked for");
+			       "only one of --log, --map, --list, --cache, --changes");
 	if (options.since && !options.changes)
 		return err_set(err, ERR_USAGE, "--since is for --changes");
 	return options.since ? parse_position(options.since, from, err) : 0;
 }
 
-static bool is_log(const struct target *target)
+/* Whether that is asked for, or else what the file's name says. */
+static bool wants(bool asked, const struct target *target, const char *suffix)
 {
-	autofree char *name = target->name ? xstrdup(target->name) : NULL;
+	autofree char *name = xstrdup(target->name ? target->name : "");
 
-	return name && (strip(name, ".log") || strip(name, ".log.2"));
+	return asked || (chosen() == 0 && strip(name, suffix));
 }
 
 static int run(struct tool *tool)
@@ -172,8 +182,10 @@ static int run(struct tool *tool)
 	path = tool->args.items[0];
 	if (target_open(&target, path, &err) < 0)
 		return tool_error(tool, path, &err);
-	if (options.log || (!options.map && !options.list && !options.changes && is_log(&target)))
-		return dump_log(tool, path, &target);
+	if (wants(options.log, &target, ".log") || wants(false, &target, ".log.2"))
+		return dump_file(tool, path, &target, target.log_name, rows_log);
+	if (wants(options.cache, &target, ".cache"))
+		return dump_file(tool, path, &target, CACHE_NAME, rows_cache);
 	return dump_index(tool, path, &target, options.since ? &from : NULL);
 }
 

@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "detail.h"
+#include "index/index_cache.h"
 #include "index/index_list.h"
 #include "index/index_map.h"
 
@@ -75,6 +76,68 @@ int rows_log(struct tool *tool, const char *path, int fd, uint64_t size_bytes)
 	if (print_log_summary(printer, &header, end, &err) < 0 || print_finish(&printer, &err) < 0)
 		return tool_error(tool, NULL, &err);
 	return corrupt.code != ERR_NONE ? tool_error(tool, path, &corrupt) : 0;
+}
+
+/* ---- a cache ---- */
+
+static const struct print_field cache_fields[] = {
+	{ .name = "name" },
+	{ .name = "type" },
+	{ .name = "size", .flags = PRINT_RIGHT },
+	{ .name = "decision" },
+	{ .name = "last-used", .flags = PRINT_TIME },
+};
+static const struct print_field cache_summary[] = {
+	{ .name = "version" },       { .name = "indexid" },           { .name = "file-seq" },
+	{ .name = "records" },       { .name = "continued-records" }, { .name = "deleted-records" },
+	{ .name = "fields-offset" },
+};
+
+static int print_cache_field(struct printer *printer, const struct index_cache_field *field,
+			     struct err *err)
+{
+	return print_row(
+		printer,
+		(struct print_value[]){
+			print_str(field->name), print_str(index_cache_type_name(field->type)),
+			field->size_bytes > 0 ? print_uint(field->size_bytes) : print_null(),
+			print_str(index_cache_decision_name(field->decision)),
+			print_int(field->last_used) },
+		err);
+}
+
+static int print_cache_summary(struct printer *printer, const struct index_cache *cache,
+			       struct err *err)
+{
+	char version[16];
+
+	snprintf(version, sizeof version, "%u.%u", cache->major, cache->minor);
+	return print_summary(
+		printer, cache_summary,
+		(struct print_value[]){
+			print_str(version), print_uint(cache->indexid), print_uint(cache->file_seq),
+			print_uint(cache->record_count), print_uint(cache->continued_record_count),
+			print_uint(cache->deleted_record_count), print_uint(cache->fields_offset) },
+		COUNT(cache_summary), err);
+}
+
+int rows_cache(struct tool *tool, const char *path, int fd, uint64_t size_bytes)
+{
+	autoprinter struct printer *printer = NULL;
+	autoindexcache struct index_cache cache = { 0 };
+	struct err err = { 0 };
+
+	if (index_cache_load(fd, size_bytes, &cache, &err) < 0)
+		return tool_error(tool, path, &err);
+	printer = tool_printer(tool, "fields", cache_fields, COUNT(cache_fields));
+	if (!printer)
+		return ERR_USAGE;
+	for (size_t i = 0; i < cache.fields.count; i++)
+		if (print_cache_field(printer, &cache.fields.items[i], &err) < 0)
+			return tool_error(tool, NULL, &err);
+	if (print_cache_summary(printer, &cache, &err) < 0 || print_finish(&printer, &err) < 0)
+		return tool_error(tool, NULL, &err);
+	return 0;
 }
 
 /* ---- the mails ---- */

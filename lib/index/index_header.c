@@ -167,18 +167,8 @@ int index_header_read_exts(int fd, uint64_t size_bytes, const struct index_heade
 
 	if (header->header_size > size_bytes)
 		return err_set(err, ERR_DATA, "the index is shorter than its header");
-	while (bytes.len < header->header_size) {
-		size_t want = header->header_size - bytes.len;
-		ssize_t n = pread(fd, buf_reserve(&bytes, want), want, (off_t)bytes.len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return err_sys(err, errno, "read the index");
-		if (n == 0)
-			return err_set(err, ERR_DATA, "the index is shorter than its header");
-		bytes.len += (size_t)n;
-	}
+	if (index_bytes_read(fd, 0, header->header_size, &bytes, err) < 0)
+		return -1;
 	while (at < header->header_size)
 		if (parse_ext(header, (const unsigned char *)bytes.data, &at, exts, err) < 0)
 			return -1;

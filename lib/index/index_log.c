@@ -115,19 +115,6 @@ int index_log_header(int fd, uint64_t size_bytes, struct index_log_header *heade
 	return 0;
 }
 
-/* mail_index_offset_to_uint32(): four groups of seven bits, the high ones first, each with
- * its high bit set, so that a size that is written in part is never taken for one. 0: none. */
-static inline uint32_t decode_size(const unsigned char *p)
-{
-	uint32_t n = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-
-	if ((n & 0xffffff80) == 0x80808080)
-		return (n & 0x7f) << 2;
-	if ((n & 0x80808080) != 0x80808080)
-		return 0;
-	return ((n & 0x7f) | (n & 0x7f00) >> 1 | (n & 0x7f0000) >> 2 | (n & 0x7f000000) >> 3) << 2;
-}
-
 static int corrupt(uint64_t offset, struct err *err)
 {
 	return err_prefix(err, "corrupt at offset %" PRIu64, offset);
@@ -137,7 +124,7 @@ static int corrupt(uint64_t offset, struct err *err)
 static int odd_size(const struct window *window, uint64_t offset, const unsigned char *p,
 		    struct err *err)
 {
-	uint32_t size = decode_size(p);
+	uint32_t size = index_bytes_offset(p);
 
 	if (size == 0 && index_bytes_u32(p) == 0)
 		return 0;
@@ -158,7 +145,7 @@ static inline int record_head(struct window *window, uint64_t offset, uint32_t *
 
 	if (got <= 0)
 		return got;
-	*size_r = decode_size(*p_r);
+	*size_r = index_bytes_offset(*p_r);
 	if (*size_r < INDEX_RECORD_HEADER_SIZE || *size_r > INDEX_LOG_RECORD_MAX ||
 	    *size_r > window->size_bytes - offset)
 		return odd_size(window, offset, *p_r, err);
@@ -229,7 +216,7 @@ static int read_record(struct window *window, uint64_t offset, struct index_reco
 /* Whether the group that begins at `at` is wholly in these bytes, with nothing odd in it. */
 static inline bool group_in_window(const unsigned char *p, size_t at, size_t len, size_t *end_r)
 {
-	size_t size = decode_size(p + at);
+	size_t size = index_bytes_offset(p + at);
 	size_t group = index_bytes_u32(p + at + INDEX_RECORD_HEADER_SIZE), end = at + group;
 
 	if (group < size || group > len - at)
@@ -237,7 +224,7 @@ static inline bool group_in_window(const unsigned char *p, size_t at, size_t len
 	for (at += size; at < end; at += size) {
 		if (end - at < INDEX_RECORD_HEADER_SIZE)
 			return false;
-		size = decode_size(p + at);
+		size = index_bytes_offset(p + at);
 		if (size < INDEX_RECORD_HEADER_SIZE || size > end - at)
 			return false;
 	}
@@ -258,7 +245,7 @@ static int read_window(struct window *window, uint64_t *end, index_log_fn *fn, v
 		struct index_record record;
 		uint32_t type = index_bytes_u32(p + at + 4);
 
-		record.size_bytes = decode_size(p + at);
+		record.size_bytes = index_bytes_offset(p + at);
 		if (record.size_bytes < INDEX_RECORD_HEADER_SIZE || record.size_bytes > len - at)
 			break;
 		record.offset = window->start + at;

@@ -1,9 +1,7 @@
 #include "index/index_map.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "index/index_bytes.h"
 #include "index/index_map_apply.h"
@@ -61,27 +59,6 @@ bool index_map_has_keyword(const struct index_map *map, size_t i, size_t keyword
 
 /* ---- dovecot.index ---- */
 
-static int read_bytes(int fd, uint64_t offset, size_t len, struct buf *out, struct err *err)
-{
-	char *p = buf_reserve(out, len);
-
-	while (len > 0) {
-		ssize_t n = pread(fd, p, len, (off_t)offset);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return err_sys(err, errno, "read the index");
-		if (n == 0)
-			return err_set(err, ERR_DATA, "the index is shorter than it says");
-		p += n;
-		offset += (uint64_t)n;
-		len -= (size_t)n;
-		out->len += (size_t)n;
-	}
-	return 0;
-}
-
 /* keywords_count, for each of them 4 unused bytes and where its name begins, then the
  * names with a NUL behind each. */
 static int parse_keywords(struct index_map *map, struct err *err)
@@ -137,13 +114,13 @@ static int load_index(const struct index_files *files, struct index_map *map, st
 	if (index_header_read(files->index, files->index_bytes, header, err) < 0 ||
 	    index_header_read_exts(files->index, files->index_bytes, header, &map->exts, err) < 0 ||
 	    parse_keywords(map, err) < 0 ||
-	    read_bytes(files->index, 0, header->base_header_size, base, err) < 0)
+	    index_bytes_read(files->index, 0, header->base_header_size, base, err) < 0)
 		return -1;
 	size = (uint64_t)header->messages_count * header->record_size;
 	if (size > files->index_bytes - header->header_size || size > INDEX_MAP_BYTES_MAX)
 		return err_set(err, ERR_DATA, "the index has no room for its %u mails",
 			       (unsigned)header->messages_count);
-	if (read_bytes(files->index, header->header_size, (size_t)size, &records, err) < 0)
+	if (index_bytes_read(files->index, header->header_size, (size_t)size, &records, err) < 0)
 		return -1;
 	for (size_t at = 0; at < records.len; at += header->record_size)
 		if (add_mail(map, (const unsigned char *)records.data + at, err) < 0)

@@ -15,8 +15,7 @@ setup() {
 }
 
 teardown() {
-	json_valid
-	[ "$before" = skip ] || [ "$(md5sum box/* home/*)" = "$before" ]
+	{ [ "$before" = skip ] || [ "$(md5sum box/* home/*)" = "$before" ]; } && json_valid
 }
 
 dump() { json_kept "$bin/metacache-dump" "$@"; }
@@ -83,6 +82,54 @@ refused() {
 	[ "$(dump -f tab --no-header --field sync,type box/dovecot.index.log | sed -n 2p)" = $'no\tflag-update' ]
 }
 
+@test "dump: what is cached of mails, as doveadm dump says it" {
+	cat >expected <<-'END'
+		name	type	size	decision	last-used
+		flags	bitmask	4	temp	1795441833
+		date.sent	fixed	8	no	0
+		date.received	fixed	4	temp	1795441834
+		date.save	fixed	4	no	0
+		size.virtual	fixed	8	temp	1795441834
+		size.physical	fixed	8	no	1795441834
+		imap.body	string		no	0
+		imap.bodystructure	string		no	0
+		imap.envelope	string		no	0
+		pop3.uidl	string		no	0
+		pop3.order	fixed	4	no	0
+		guid	string		no	1795441834
+		mime.parts	variable		temp	1795441833
+		binary.parts	variable		no	0
+		body.snippet	variable		no	0
+		hdr.From	header		temp	1795441833
+		hdr.Message-ID	header		temp	1795441833
+		hdr.Subject	header		temp	1795441833
+		hdr.Date	header		temp	1795441860
+		hdr.Bcc	header		temp	1795441860
+		hdr.Cc	header		temp	1795441860
+		hdr.In-Reply-To	header		temp	1795441860
+		hdr.Reply-To	header		temp	1795441860
+		hdr.Sender	header		temp	1795441860
+		hdr.To	header		temp	1795441860
+		hdr.LIST-ID	header		temp	1795441860
+		hdr.X-MAILER	header		temp	1795441860
+	END
+	diff expected <(dump -f tab box/dovecot.index.cache)
+	diff expected <(dump -f tab --cache box)
+	diff expected <(cd box && dump -f tab dovecot.index.cache)
+	[ "$(dump -f json --cache box | jq -c .summary)" = '{"version":"1.1","indexid":1795441842,"file-seq":1795441842,"records":2,"continued-records":4,"deleted-records":0,"fields-offset":1748}' ]
+	dump -f json box/dovecot.index.cache | jq -e '.fields[0].size == 4 and .fields[6].size == null'
+	dump -f jsonl --cache box | tail -n 1 | jq -e '.summary.records == 2'
+	[ "$(dump -f jsonl --field name,decision --cache box | head -n 1)" = '{"name":"flags","decision":"temp"}' ]
+	# The same name for the mails and for the log.
+	[ "$(dump -f tab --map box/dovecot.index.cache | wc -l)" = 8 ]
+	refused 65 'a cache of version 7.' --cache box/dovecot.index
+	before=skip
+	truncate -s 1900 box/dovecot.index.cache
+	refused 65 'box/dovecot.index.cache: a list of 27 fields in 587 bytes' box/dovecot.index.cache
+	rm box/dovecot.index.cache
+	refused 66 'No such file' --cache box
+}
+
 @test "dump: folders with their GUIDs" {
 	[ "$(dump -f tab home)" = $'guid\tname\tselectable\tuidvalidity\n1a2640158739046bd267000083ecc375\tINBOX\tyes\t1795438983' ]
 	[ "$(dump -f tab home)" = "$(dump -f tab --list home)" ]
@@ -135,6 +182,9 @@ refused() {
 	refused 65 'empty.log: too short for a transaction log' empty.log
 	refused 65 'random.log: ' random.log
 	refused 65 'random.index: ' random.index
+	cp random.log random.cache
+	refused 65 'random.cache: ' random.cache
+	refused 65 'empty.log: too short for a cache' --cache empty.log
 	refused 66 'fifo.log: neither a file nor a folder' fifo.log
 	refused 66 'none: open: No such file' none
 	refused 66 ': there is no log' .
@@ -145,6 +195,7 @@ refused() {
 	refused 64 'a PATH is needed'
 	refused 64 'one argument too many' box home
 	refused 64 'only one of' --map --log box
+	refused 64 'only one of' --cache --list box
 	refused 64 '--since is for --changes' --since 1:2:3 box
 	for since in 1:2 1:2:3:4 a:b:c '' 1:2:-3 4294967296:1:1 1:4294967296:1 99999999999999999999999999999999999999999999:1:1; do
 		refused 64 'expected INDEXID:FILE-SEQ:OFFSET' --changes --since "$since" box
@@ -152,7 +203,7 @@ refused() {
 }
 
 @test "dump: a full stdout is 74" {
-	for what in --log --map --changes; do
+	for what in --log --map --cache --changes; do
 		run --separate-stderr -74 bash -c '"$1" "$2" -f tab box >/dev/full' _ "$bin/metacache-dump" $what
 		[[ "$stderr" == "metacache-dump: "*"No space left on device"* ]]
 	done

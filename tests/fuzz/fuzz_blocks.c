@@ -1,24 +1,14 @@
 /* Any bytes as .state.blocks, with a right checksum too; and a plan made with what
  * was taken, which has to lead back to the source. */
 #include <fcntl.h>
-#include <stdbool.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/fsx.h"
 #include "base/mem.h"
+#include "fuzz.h"
 #include "metacache/blocks.h"
-
-int LLVMFuzzerTestOneInput(const unsigned char *data, size_t len);
-
-static void need(bool ok)
-{
-	if (!ok)
-		abort();
-}
 
 /* Ranges are apart and within the file, as bundle_pack() asks. */
 static void check_source(const struct bundle_source *source)
@@ -86,11 +76,9 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t len)
 	static int dirfd = -1, fd;
 	autobuf struct buf right = { 0 };
 	unsigned char digest[HASH_CONTENT_SIZE];
-	char path[] = "/tmp/fuzz-blocks-XXXXXX";
 
 	if (dirfd < 0) {
-		need(mkdtemp(path) != NULL);
-		dirfd = open(path, O_RDONLY | O_DIRECTORY);
+		dirfd = scratch();
 		fd = make_source();
 	}
 	fuzz_parse(data, len, dirfd, fd);

@@ -1,45 +1,17 @@
-/* Any bytes as a manifest, and as a bundle that is unpacked into a folder of its
- * own, or applied over a base. Nothing may be made outside of it, nothing may be unpacked that the
- * manifest does not announce. */
+/* Any bytes as a bundle that is unpacked into a folder of its own, or applied over a
+ * base. Nothing may be made outside of it, nothing may be unpacked that the manifest
+ * does not announce. */
 #include <fcntl.h>
-#include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/buf.h"
 #include "base/fsx.h"
 #include "bundle/bundle.h"
+#include "fuzz.h"
 
 #define NAME_DEPTH_MAX 4
 #define TOTAL_MAX (64 * 1024 * 1024)
-
-int LLVMFuzzerTestOneInput(const unsigned char *data, size_t len);
-
-static void need(bool ok)
-{
-	if (!ok)
-		abort();
-}
-
-/* What is read can be written, and reads again as the same text. */
-static void fuzz_manifest(const unsigned char *data, size_t len)
-{
-	automanifest struct bundle_manifest manifest = { 0 }, again = { 0 };
-	autobuf struct buf first = { 0 }, second = { 0 };
-	struct err err = { 0 };
-
-	if (bundle_manifest_read((const char *)data, len, &manifest, &err) < 0) {
-		need(err.code == ERR_DATA && err.msg[0] != '\0');
-		return;
-	}
-	bundle_manifest_write(&manifest, &first);
-	need(bundle_manifest_read(buf_str(&first), first.len, &again, &err) == 0);
-	bundle_manifest_write(&again, &second);
-	need(first.len == second.len && memcmp(first.data, second.data, first.len) == 0);
-}
 
 static void check_unpacked(int dirfd, const struct bundle_manifest *manifest)
 {
@@ -100,14 +72,11 @@ static int make_base(int top)
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t len)
 {
 	static int top = -1, basefd;
-	char path[] = "/tmp/fuzz-bundle-XXXXXX";
 
 	if (top < 0) {
-		need(mkdtemp(path) != NULL);
-		top = open(path, O_RDONLY | O_DIRECTORY);
+		top = scratch();
 		basefd = make_base(top);
 	}
-	fuzz_manifest(data, len);
 	fuzz_unpack(data, len, top, -1);
 	fuzz_unpack(data, len, top, basefd);
 	return 0;

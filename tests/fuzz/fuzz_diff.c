@@ -4,31 +4,21 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/fsx.h"
 #include "base/mem.h"
 #include "bundle/bundle.h"
+#include "fuzz.h"
 
 #define FILES_MAX 8
 #define RANGES_MAX 16
 #define BASE_FILES 3
 
-int LLVMFuzzerTestOneInput(const unsigned char *data, size_t len);
-
 static const char *const base_names[BASE_FILES] = { "a", "b", "empty" };
 static const size_t base_sizes[BASE_FILES] = { 10, 70000, 0 };
-
-static void need(bool ok)
-{
-	if (!ok)
-		abort();
-}
 
 struct input {
 	const unsigned char *data;
@@ -222,11 +212,9 @@ static void fuzz(struct input *input, int top, int basefd)
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t len)
 {
 	static int top = -1, basefd;
-	char path[] = "/tmp/fuzz-diff-XXXXXX";
 
 	if (top < 0) {
-		need(mkdtemp(path) != NULL);
-		top = open(path, O_RDONLY | O_DIRECTORY);
+		top = scratch();
 		basefd = make_base(top);
 	}
 	fuzz(&(struct input){ data, len }, top, basefd);

@@ -1,6 +1,4 @@
 /* Any bytes as a mailbox list index with its logs: names are whole, GUIDs are GUIDs. */
-#include <string.h>
-
 #include "index/index_changes.h"
 #include "index/index_list.h"
 #include "index_parts.h"

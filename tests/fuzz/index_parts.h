@@ -2,20 +2,12 @@
  * .log.2 of these lengths, then .log. Length 0: there is no such file. */
 #pragma once
 
-#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "fuzz.h"
 #include "index/index_bytes.h"
 #include "index/index_files.h"
-
-int LLVMFuzzerTestOneInput(const unsigned char *data, size_t len);
-
-static inline void need(bool ok)
-{
-	if (!ok)
-		abort();
-}
 
 /* -1 for nothing. */
 static inline int part(const unsigned char *data, size_t len)

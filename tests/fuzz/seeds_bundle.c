@@ -1,5 +1,4 @@
-/* seeds_bundle DIR: a base and a diff with each filter, and their manifests alone,
- * for fuzz_bundle to start from. */
+/* seeds_bundle DIR: a base and a diff with each filter, for fuzz_bundle to start from. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,18 +39,13 @@ static int make_seed(const char *dir, const char *filter, const char *base,
 	automanifest struct bundle_manifest manifest = new_manifest(base);
 	autospool struct spool *spool = spool_new(NULL, 1 << 20);
 	struct bundle_compression compression = { .name = filter };
-	autofree char *manifest_name = xasprintf("manifest-%s", base ? "diff" : "base");
 	autofree char *bundle_name = xasprintf("%s-%s", filter, base ? "diff" : "base");
-	autobuf struct buf text = { 0 };
 	struct err err = { 0 };
 
 	if (bundle_pack(&manifest, sources, count, &compression, spool, &err) < 0) {
 		fprintf(stderr, "seeds_bundle: %s: %s\n", bundle_name, err.msg);
 		return -1;
 	}
-	bundle_manifest_write(&manifest, &text);
-	if (write_seed(dir, manifest_name, text.data, text.len) < 0)
-		return -1;
 	return write_seed(dir, bundle_name, spool_memory(spool), spool_size(spool));
 }
 

@@ -265,3 +265,22 @@ both() {
 	[ "$(ls "$home"/mailboxes/*/dovecot.index.log.2 | wc -l)" -ge 10 ]
 	[ "$(ls "$home"/mailboxes/*/dovecot.index | wc -l)" -lt 304 ]
 }
+
+# cached FOLDER: name, type, size and decision of each field, as doveadm dump tells them
+cached() {
+	doveadm -c "$SCRATCH/a/dovecot.conf" dump -t index "$1" |
+		awk '/^-- CACHE/ { cache = 1 } /^-- RECORDS/ { cache = 0 } cache && /^ *[0-9]+: / { print $2, $3, $4, $5 }'
+}
+
+@test "the fields of the cache are those of doveadm dump" {
+	at fetch INBOX
+	at dump >/dev/null
+	cd "$BATS_TEST_TMPDIR"
+	cached "$inbox" >told
+	grep -Fx 'hdr.Subject hdr - tmp' told
+	metacache-dump -f tab --no-header --cache "$inbox" | awk -F'\t' '
+		BEGIN { type["fixed"] = "fix"; type["variable"] = "var"; type["string"] = "str"
+			type["bitmask"] = "bit"; type["header"] = "hdr"; keep["temp"] = "tmp" }
+		{ print $1, type[$2], $3 == "" ? "-" : $3, $4 in keep ? keep[$4] : $4 }' >read
+	diff told read
+}

@@ -20,6 +20,8 @@ void fetch_free(struct fetched *fetched)
 {
 	bundle_manifest_free(&fetched->manifest);
 	state_free(&fetched->state);
+	free(fetched->refused);
+	fetched->refused = NULL;
 }
 
 struct fetch {
@@ -29,6 +31,7 @@ struct fetch {
 	struct spool *spool;
 	const struct remote_object *loaded; /* which one the spool holds; NULL: none */
 	uint64_t bytes;                     /* downloaded so far */
+	const char *refused;                /* name of the bundle that is no good; NULL: none */
 };
 
 /* No more is taken than the listing announced. 1; 0 it is not there any more; -1. */
@@ -52,10 +55,11 @@ static int get_bundle(struct fetch *fetch, const struct remote_object *object, s
 	return ret;
 }
 
-static int refuse(const char *name, struct err *err)
+static int refuse(struct fetch *fetch, const char *name, struct err *err)
 {
 	if (!err || err->code != ERR_DATA)
 		return -1;
+	fetch->refused = name;
 	err_prefix(err, "bundle %s is refused", name);
 	return err_hint(err, "what is here stays as it is; an undamaged copy of the object, or "
 			     "deleting it, makes the older bundle count again");
@@ -94,12 +98,12 @@ static int check_manifest(const struct fetch *fetch, const struct remote_object 
 	return 0;
 }
 
-static int read_manifest(const struct fetch *fetch, const struct remote_object *object,
+static int read_manifest(struct fetch *fetch, const struct remote_object *object,
 			 struct bundle_manifest *manifest, struct err *err)
 {
 	if (bundle_read_manifest(fetch->spool, manifest, err) < 0 ||
 	    check_manifest(fetch, object, manifest, err) < 0)
-		return refuse(object->name, err);
+		return refuse(fetch, object->name, err);
 	return 0;
 }
 
@@ -163,11 +167,11 @@ static int later_first(const void *a, const void *b)
 }
 
 /* Reads manifests until it is known which bundles are heads: none after a single
- * writer. 1; 0 the listing is out of date; -1. */
-static int find_heads(struct fetch *fetch, struct heads *heads, struct err *err)
+ * writer, unless that one's is wanted too. 1; 0 the listing is out of date; -1. */
+static int find_heads(struct fetch *fetch, bool read_one, struct heads *heads, struct err *err)
 {
 	list_heads(fetch->remote, heads);
-	for (size_t i = 0; i < heads->heads.count && heads->heads.count > 1; i++) {
+	for (size_t i = 0; i < heads->heads.count && (read_one || heads->heads.count > 1); i++) {
 		automanifest struct bundle_manifest manifest = { 0 };
 		struct head *head = &heads->heads.items[i];
 		int ret;
@@ -301,7 +305,7 @@ static int unpack_base(struct fetch *fetch, const struct remote_object *base, in
 	if (*dirfd_r < 0)
 		return -1;
 	if (bundle_unpack(fetch->spool, *dirfd_r, &limits, manifest, err) < 0)
-		return refuse(base->name, err);
+		return refuse(fetch, base->name, err);
 	note_blocks(fetch, base->name, *dirfd_r, manifest, blocks);
 	return 1;
 }
@@ -319,7 +323,7 @@ static int apply_diff(struct fetch *fetch, const struct remote_object *diff, int
 	limits = limits_of(manifest, &fetch->mc->rules);
 	bundle_manifest_free(manifest);
 	if (bundle_apply(fetch->spool, basefd, dirfd, &limits, manifest, err) < 0)
-		return refuse(diff->name, err);
+		return refuse(fetch, diff->name, err);
 	if (blocks->base && blocks_identify(blocks, dirfd, manifest, NULL) < 0)
 		blocks_free(blocks);
 	return 1;
@@ -400,11 +404,45 @@ int fetch_unit(const struct metacache *mc, const struct metacache_home *home,
 	autospool struct spool *spool = spool_new(mc->settings->spool_dir, SPOOL_MEMORY);
 	struct fetch fetch = { .mc = mc, .home = home, .remote = remote, .spool = spool };
 	CLEANUP(heads_free) struct heads heads = { 0 };
-	int ret = find_heads(&fetch, &heads, err);
+	int ret = find_heads(&fetch, false, &heads, err);
 
 	*fetched_r = (struct fetched){ 0 };
-	if (ret <= 0 || heads.heads.count == 0)
-		return ret < 0 ? -1 : 0;
-	fill_state(&fetch, &heads, &fetched_r->state);
-	return unpack(&fetch, staging_fd, name, fetched_r, err);
+	if (ret > 0 && heads.heads.count == 0)
+		ret = 0;
+	if (ret > 0) {
+		fill_state(&fetch, &heads, &fetched_r->state);
+		ret = unpack(&fetch, staging_fd, name, fetched_r, err);
+	}
+	if (fetch.refused)
+		fetched_r->refused = xstrdup(fetch.refused);
+	return ret;
+}
+
+int fetch_included(const struct metacache *mc, const struct metacache_home *home,
+		   const struct remote_unit *remote, struct str_vec *included_r, char **refused_r,
+		   uint64_t *bytes_r, struct err *err)
+{
+	autospool struct spool *spool = spool_new(mc->settings->spool_dir, SPOOL_MEMORY);
+	struct fetch fetch = { .mc = mc, .home = home, .remote = remote, .spool = spool };
+	CLEANUP(heads_free) struct heads heads = { 0 };
+	int ret = find_heads(&fetch, true, &heads, err);
+
+	*bytes_r += fetch.bytes;
+	if (fetch.refused)
+		*refused_r = xstrdup(fetch.refused);
+	for (size_t i = 0; ret > 0 && i < heads.included.count; i++)
+		vec_push(included_r, xstrdup(heads.included.items[i]));
+	return ret;
+}
+
+int fetch_manifest(const struct metacache *mc, const struct metacache_home *home,
+		   const struct remote_unit *remote, const struct remote_object *object,
+		   struct bundle_manifest *manifest_r, struct err *err)
+{
+	autospool struct spool *spool = spool_new(mc->settings->spool_dir, SPOOL_MEMORY);
+	struct fetch fetch = { .mc = mc, .home = home, .remote = remote, .spool = spool };
+	int ret = get_bundle(&fetch, object, err);
+
+	*manifest_r = (struct bundle_manifest){ 0 };
+	return ret > 0 && bundle_read_manifest(spool, manifest_r, err) < 0 ? -1 : ret;
 }

@@ -13,6 +13,7 @@ struct fetched {
 	struct bundle_manifest manifest; /* of the bundle that was chosen */
 	struct state state;              /* what the new tree's .state is to say */
 	uint64_t bytes;                  /* downloaded */
+	char *refused;                   /* after ERR_DATA: the bundle that is no good */
 };
 void fetch_free(struct fetched *fetched);
 #define autofetched CLEANUP(fetch_free)
@@ -24,3 +25,17 @@ void fetch_free(struct fetched *fetched);
 int fetch_unit(const struct metacache *mc, const struct metacache_home *home,
 	       const struct remote_unit *remote, int staging_fd, const char *name,
 	       struct fetched *fetched_r, struct err *err);
+
+/* Which of the unit's listed bundles are contained in another one: downloads each that no
+ * other contains, the newest first, and reads what its manifest includes. 1 with the names
+ * appended; 0 the listing is out of date; -1, with ERR_DATA and *refused_r (to be freed) for
+ * a bundle that is no good: then none counts as contained. bytes_r is added to. */
+int fetch_included(const struct metacache *mc, const struct metacache_home *home,
+		   const struct remote_unit *remote, struct str_vec *included_r, char **refused_r,
+		   uint64_t *bytes_r, struct err *err);
+
+/* Download one bundle of the unit and read its manifest. 1, 0 it is gone, -1 (ERR_DATA: it
+ * is no bundle). */
+int fetch_manifest(const struct metacache *mc, const struct metacache_home *home,
+		   const struct remote_unit *remote, const struct remote_object *object,
+		   struct bundle_manifest *manifest_r, struct err *err);

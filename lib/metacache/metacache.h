@@ -95,6 +95,11 @@ typedef int metacache_home_fn(void *ctx, const struct metacache_root *root, cons
 int metacache_walk(const struct metacache *mc, metacache_home_fn *fn, void *ctx,
 		   uint64_t *strange_r, struct err *err);
 
+/* The same, with a call for each file or directory that is passed over. */
+typedef void metacache_strange_fn(void *ctx, const struct metacache_root *root, const char *path);
+int metacache_walk_strange(const struct metacache *mc, metacache_home_fn *fn,
+			   metacache_strange_fn *strange, void *ctx, struct err *err);
+
 /* Write what a home looks like now into the registry. The caller holds a lock on
  * the user, or accepts that the next look corrects it. */
 int metacache_record(const struct metacache *mc, const struct metacache_home *home, int homefd,

@@ -12,6 +12,7 @@ struct walk {
 	const struct metacache *mc;
 	const struct metacache_root *root;
 	metacache_home_fn *fn;
+	metacache_strange_fn *strange_fn; /* may be NULL */
 	void *ctx;
 	struct buf path; /* below the root */
 	struct buf user;
@@ -21,6 +22,13 @@ struct walk {
 };
 
 static int walk_level(struct walk *walk, int parent, size_t levels_left);
+
+static void pass_over(struct walk *walk)
+{
+	walk->strange++;
+	if (walk->strange_fn)
+		walk->strange_fn(walk->ctx, walk->root, buf_str(&walk->path));
+}
 
 static int visit(struct walk *walk)
 {
@@ -32,7 +40,7 @@ static int visit(struct walk *walk)
 	if (ret < 0)
 		return -1;
 	if (ret == 0) {
-		walk->strange++;
+		pass_over(walk);
 		return 0;
 	}
 	return walk->fn(walk->ctx, walk->root, buf_str(&walk->path), buf_str(&walk->user),
@@ -42,18 +50,17 @@ static int visit(struct walk *walk)
 static int enter(struct walk *walk, int parent, const struct fsx_entry *entry, size_t levels_left)
 {
 	size_t len = walk->path.len;
-	int ret;
+	int ret = 0;
 
 	if (len == 0 && entry->name[0] == '.') /* .trash */
 		return 0;
-	if (entry->type != DT_DIR) {
-		walk->strange++;
-		return 0;
-	}
 	if (len > 0)
 		buf_putc(&walk->path, '/');
 	buf_puts(&walk->path, entry->name);
-	ret = levels_left == 1 ? visit(walk) : walk_level(walk, parent, levels_left - 1);
+	if (entry->type != DT_DIR)
+		pass_over(walk);
+	else
+		ret = levels_left == 1 ? visit(walk) : walk_level(walk, parent, levels_left - 1);
 	buf_truncate(&walk->path, len);
 	return ret;
 }
@@ -90,23 +97,39 @@ static int walk_level(struct walk *walk, int parent, size_t levels_left)
 	return 0;
 }
 
+static int walk_roots(struct walk *walk)
+{
+	const struct metacache *mc = walk->mc;
+	int ret = 0;
+
+	for (size_t i = 0; i < mc->root_count && ret == 0; i++) {
+		walk->root = &mc->roots[i];
+		ret = walk_level(walk, walk->root->fd, expand_depth(mc->settings->home_pattern));
+	}
+	buf_free(&walk->path);
+	buf_free(&walk->user);
+	if (ret < 0 || walk->first.code == ERR_NONE)
+		return ret;
+	if (walk->err)
+		*walk->err = walk->first;
+	return 1;
+}
+
 int metacache_walk(const struct metacache *mc, metacache_home_fn *fn, void *ctx,
 		   uint64_t *strange_r, struct err *err)
 {
 	struct walk walk = { .mc = mc, .fn = fn, .ctx = ctx, .err = err };
-	int ret = 0;
+	int ret = walk_roots(&walk);
 
-	for (size_t i = 0; i < mc->root_count && ret == 0; i++) {
-		walk.root = &mc->roots[i];
-		ret = walk_level(&walk, walk.root->fd, expand_depth(mc->settings->home_pattern));
-	}
-	buf_free(&walk.path);
-	buf_free(&walk.user);
 	if (strange_r)
 		*strange_r = walk.strange;
-	if (ret < 0 || walk.first.code == ERR_NONE)
-		return ret;
-	if (err)
-		*err = walk.first;
-	return 1;
+	return ret;
+}
+
+int metacache_walk_strange(const struct metacache *mc, metacache_home_fn *fn,
+			   metacache_strange_fn *strange, void *ctx, struct err *err)
+{
+	struct walk walk = { .mc = mc, .fn = fn, .strange_fn = strange, .ctx = ctx, .err = err };
+
+	return walk_roots(&walk);
 }

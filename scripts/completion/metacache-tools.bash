@@ -52,4 +52,4 @@ _metacache_tools() {
 complete -F _metacache_tools \
 	metacache-clean metacache-config metacache-dump metacache-flush metacache-flushall metacache-list \
 	metacache-refresh metacache-remove metacache-rescan metacache-status metacache-unpack \
-	metacache-update-userdb
+	metacache-update-userdb metacache-verify

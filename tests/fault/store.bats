@@ -459,3 +459,49 @@ whole_again() {
 		diff "$T/now" <(tree_of "$here")
 	done
 }
+
+# A lost base, a diff that is none; and nothing to flush.
+drifted() {
+	local base
+	posix_world
+	mc flush -q -u "$user" >/dev/null
+	base=$(find "$WORLD/store" -path '*/mailboxes/*' -name 'bundle.*' ! -name '*-*' | head -1)
+	lost=${base%/*}
+	rm "$base"*
+	base=$(find "$WORLD/store" -path '*/mailboxes/*' -name 'bundle.*' ! -name '*-*')
+	cp "$base" "${base%/*}/bundle.1.00000.0123456789abcdef0123456789abcdef-0123456789abcdef0123456789abcdef"
+	(cd "$WORLD/store" && find . -type f | sort) >"$T/keys"
+}
+
+@test "verify --repair: what can't be looked at is not repaired, and the next one finishes" {
+	local rule
+	for rule in list@*=fail:74 list@1=unavailable:69 list@1=denied:77 list@1=truncate:65 \
+		get@*=fail:74 get@*=unavailable:69; do
+		case="verify --repair with $rule"
+		drifted
+		with_fault "${rule%:*}"
+		ends "${rule#*:}" verify --repair -u "$user" "${faulty[@]}"
+		diff "$T/now" <(tree_of "$here")
+		diff "$T/keys" <(cd "$WORLD/store" && find . -type f | sort)
+		ends 0 verify --repair -u "$user"
+		ends 0 verify --deep -A
+		whole_again
+	done
+	for rule in list@2=fail list@3=truncate get@*=truncate get@*=short put@*=fail put@*=lost \
+		put@*=denied delete@*=fail delete@*=partial delete@*=lost; do
+		case="verify --repair with $rule"
+		drifted
+		with_fault "$rule"
+		status=0
+		mc verify -q --repair -u "$user" "${faulty[@]}" >"$T/out" 2>"$T/err" || status=$?
+		# One whose reply was lost is gone at the second look.
+		[ "$status" = 65 ] || [ "$status $rule" = '0 delete@*=lost' ] ||
+			[ "$status $rule" = '0 delete@*=partial' ] || fail_with "exit code $status"
+		diff "$T/now" <(tree_of "$here")
+		# What goes is the diff that is none, or what seemed damaged and is here whole.
+		[ "$rule" = get@*=short ] || [ -z "$(comm -23 <(grep -v /bundle.1.0 "$T/keys") <(cd "$WORLD/store" && find . -type f | sort))" ]
+		ends 0 verify --repair -u "$user"
+		ends 0 verify --deep -A
+		whole_again
+	done
+}

@@ -203,3 +203,34 @@ clean_until_gone() { "$BIN/metacache-clean" -q -c "$WORLD/here/conf" "$@" || [ $
 	prepare
 	sweep "$BIN/metacache-status" -q -c "$WORLD/here/conf" -f prometheus --output "$T/m.prom"
 }
+
+@test "verify --repair, killed anywhere: nothing is lost, and the next one finishes" {
+	prepare() {
+		local base
+		world_make "$W"
+		mc flushall -q >/dev/null
+		mkdir "$T/rows" && cp -a "$WORLD"/here/state/users.db* "$T/rows"
+		world_change
+		mc flushall -q >/dev/null
+		tree_of "$WORLD/here/idx" >"$T/whole"
+		# A lost base, a diff that is none, damaged blocks, an old registry.
+		base=$(find "$WORLD/store" -path '*/mailboxes/*' -name 'bundle.*' ! -name '*-*' | head -1)
+		rm "$base"*
+		base=$(find "$WORLD/store" -path '*/mailboxes/*' -name 'bundle.*' ! -name '*-*')
+		touch "${base%/*}/bundle.1.00000.0123456789abcdef0123456789abcdef-0123456789abcdef0123456789abcdef"
+		echo x >>"$(find "$WORLD/here/idx" -path '*.com/.state.blocks')"
+		rm "$WORLD"/here/state/users.db*
+		mv "$T"/rows/* "$WORLD/here/state" && rmdir "$T/rows"
+		storage_of >"$T/stored"
+	}
+	promises() {
+		here_is_whole && storage_of >"$T/now" && only_from "$T/now" "$T/whole" &&
+			only_from "$T/stored" "$T/now"
+	}
+	finished() {
+		here_is_whole && no_leftovers && storage_is_tidy && stored_is_whole &&
+			"$BIN/metacache-verify" -q -c "$WORLD/here/conf" -A --deep >/dev/null
+	}
+	prepare
+	sweep "$BIN/metacache-verify" -q -c "$WORLD/here/conf" -A --repair
+}

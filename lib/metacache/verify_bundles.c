@@ -1,0 +1,228 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fsx.h"
+#include "base/mem.h"
+#include "metacache/fetch.h"
+#include "metacache/trash.h"
+#include "metacache/verify_look.h"
+
+struct bundles {
+	struct verify_look *look;
+	const struct verify_unit *unit; /* NULL: not here */
+	const struct remote_unit *remote;
+	const struct verify_included *included;
+	const char *name; /* of the unit */
+};
+
+/* Neither an orphan nor a base that has a diff (which sorts right after it). */
+static bool is_tip(const struct remote_unit *remote, size_t i)
+{
+	const struct remote_object *object = &remote->objects.items[i];
+
+	if (object->parsed.is_diff)
+		return !remote_is_orphan(remote, object);
+	return i + 1 == remote->objects.count || !object[1].parsed.is_diff ||
+	       remote_base_of(remote, object + 1) != object;
+}
+
+/* A base, or a base and a diff, are explained by themselves. */
+static bool is_plain(const struct remote_unit *remote)
+{
+	size_t tips = 0;
+
+	for (size_t i = 0; i < remote->objects.count; i++) {
+		if (remote_is_orphan(remote, &remote->objects.items[i]))
+			return false;
+		tips += is_tip(remote, i);
+	}
+	return tips == 1;
+}
+
+int verify_bundles_read(struct verify_look *look, size_t index, struct err *err)
+{
+	const struct remote_unit *remote = &look->remote.items[index];
+	struct verify_included *included = &look->included[index];
+	autofree char *refused = NULL;
+	int ret;
+
+	if (remote->objects.count == 0 || is_plain(remote))
+		return 0;
+	ret = fetch_included(look->mc, &look->home, remote, &included->names, &refused,
+			     &look->counts.bytes, err);
+	look->stale |= ret == 0;
+	included->read = ret > 0;
+	/* Damaged, or too many: then nothing counts as contained. check_tips() says so. */
+	return ret < 0 && !refused && err->code != ERR_CONFLICT ? -1 : 0;
+}
+
+bool verify_bundles_contained(const struct remote_unit *remote,
+			      const struct verify_included *included,
+			      const struct remote_object *object)
+{
+	if (!str_vec_has(&included->names, object->name))
+		return false;
+	for (size_t i = 0; i < remote->objects.count; i++) {
+		const struct remote_object *diff = &remote->objects.items[i];
+
+		if (diff->parsed.is_diff && remote_base_of(remote, diff) == object &&
+		    !str_vec_has(&included->names, diff->name))
+			return false;
+	}
+	return true;
+}
+
+/* What is here is whole, so a new base can stand in for it. */
+static void add_corrupt(struct bundles *bundles, const char *object, const struct err *err)
+{
+	bool whole = bundles->unit && bundles->unit->whole;
+
+	*verify_look_add(bundles->look, VERIFY_CORRUPT_BUNDLE, bundles->name, object, whole) = *err;
+}
+
+/* ---- orphans ---- */
+
+/* Whether it is known that nothing is lost with it. It may also have been written by another
+ * server on a base that was just being superseded: then it holds what nobody else has, and
+ * would be of use to an operator who can bring that base back. 1, 0, -1. */
+static int is_rubbish(struct bundles *bundles, const struct remote_object *orphan,
+		      struct err *reason, struct err *err)
+{
+	struct verify_look *look = bundles->look;
+	automanifest struct bundle_manifest manifest = { 0 };
+	const struct verify_unit *unit = bundles->unit;
+	struct err unreadable = { 0 };
+	int ret;
+
+	if (orphan->size_bytes == 0 || str_vec_has(&bundles->included->names, orphan->name) ||
+	    (unit && unit->whole && str_vec_has(&unit->state.superseded, orphan->name)))
+		return 1;
+	ret = fetch_manifest(look->mc, &look->home, bundles->remote, orphan, &manifest,
+			     &unreadable);
+	look->stale |= ret == 0;
+	if (ret <= 0) {
+		*(unreadable.code == ERR_DATA ? reason : err) = unreadable;
+		return ret == 0 || unreadable.code == ERR_DATA ? 0 : -1;
+	}
+	/* Not even with its base would it be a diff. */
+	if (manifest.type != BUNDLE_DIFF ||
+	    strncmp(manifest.base, orphan->name, strlen(manifest.base)) != 0)
+		return 1;
+	err_set(reason, ERR_CONFLICT, "it may hold changes of %s that no other bundle has",
+		manifest.host);
+	return 0;
+}
+
+static int check_orphans(struct bundles *bundles, struct err *err)
+{
+	for (size_t i = 0; i < bundles->remote->objects.count; i++) {
+		const struct remote_object *object = &bundles->remote->objects.items[i];
+		struct err reason = { 0 };
+		int rubbish;
+
+		if (!remote_is_orphan(bundles->remote, object))
+			continue;
+		err_set(&reason, ERR_DATA, "its base is not in storage");
+		rubbish = is_rubbish(bundles, object, &reason, err);
+		if (rubbish < 0)
+			return -1;
+		*verify_look_add(bundles->look, VERIFY_ORPHAN_DIFF, bundles->name, object->name,
+				 rubbish > 0) = reason;
+	}
+	return 0;
+}
+
+/* ---- superseded bundles ---- */
+
+/* What this tree was built from is whoever merges the two sides' to compare with. */
+static bool is_used(const struct verify_unit *unit, const char *name)
+{
+	const struct state *state = unit ? &unit->state : NULL;
+
+	return state && ((state->base && strcmp(state->base, name) == 0) ||
+			 str_vec_has(&state->diffs, name) || str_vec_has(&state->unmerged, name));
+}
+
+static void check_superseded(struct bundles *bundles)
+{
+	for (size_t i = 0; i < bundles->remote->objects.count; i++) {
+		const struct remote_object *object = &bundles->remote->objects.items[i];
+
+		if (!remote_is_orphan(bundles->remote, object) &&
+		    !is_used(bundles->unit, object->name) &&
+		    verify_bundles_contained(bundles->remote, bundles->included, object))
+			err_set(verify_look_add(bundles->look, VERIFY_SUPERSEDED, bundles->name,
+						object->name, true),
+				ERR_DATA, "contained in another bundle");
+	}
+}
+
+/* ---- bundles that no other contains ---- */
+
+/* As if it were the only one. */
+static int unpack(struct bundles *bundles, const struct remote_object *tip, struct err *err)
+{
+	struct verify_look *look = bundles->look;
+	const struct remote_object *base =
+		tip->parsed.is_diff ? remote_base_of(bundles->remote, tip) : NULL;
+	struct remote_object objects[2] = { base ? *base : *tip, *tip };
+	struct remote_unit alone = {
+		.id = bundles->remote->id,
+		.objects = { .items = objects, .count = base ? 2 : 1 },
+	};
+	autotrash struct trash staging = TRASH_NONE;
+	autofetched struct fetched fetched = { 0 };
+	struct err refused = { 0 };
+	int ret;
+
+	if (trash_new(look->home.root, &staging, err) < 0)
+		return -1;
+	ret = fetch_unit(look->mc, &look->home, &alone, staging.fd, "unit", &fetched, &refused);
+	look->stale |= ret == 0;
+	look->counts.bytes += fetched.bytes;
+	if (ret < 0 && (refused.code != ERR_DATA || !fetched.refused)) {
+		*err = refused;
+		return -1;
+	}
+	if (ret < 0)
+		add_corrupt(bundles, fetched.refused, &refused);
+	return 0;
+}
+
+/* Where manifests could not be read, that of some tip is to blame. */
+static int check_tips(struct bundles *bundles, bool deep, struct err *err)
+{
+	bool unread = !bundles->included->read && !is_plain(bundles->remote);
+	size_t tips = 0;
+
+	for (size_t i = bundles->remote->objects.count; i-- > 0;) {
+		const struct remote_object *object = &bundles->remote->objects.items[i];
+
+		if (!is_tip(bundles->remote, i) ||
+		    str_vec_has(&bundles->included->names, object->name))
+			continue;
+		if (tips++ > 0 && bundles->included->read && !bundles->unit)
+			err_set(verify_look_add(bundles->look, VERIFY_CONFLICT, bundles->name,
+						object->name, false),
+				ERR_CONFLICT, "storage has bundles of two writers");
+		if ((deep || unread) && unpack(bundles, object, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+int verify_bundles(struct verify_look *look, const struct verify_unit *unit, size_t index,
+		   bool deep, struct err *err)
+{
+	const struct remote_unit *remote = &look->remote.items[index];
+	struct bundles bundles = {
+		.look = look,
+		.unit = unit,
+		.remote = remote,
+		.included = &look->included[index],
+		.name = verify_unit_name(unit, remote),
+	};
+
+	check_superseded(&bundles);
+	return check_orphans(&bundles, err) < 0 ? -1 : check_tips(&bundles, deep, err);
+}

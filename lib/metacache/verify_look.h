@@ -62,8 +62,8 @@ struct err *verify_look_add(struct verify_look *look, enum verify_drift drift, c
 
 /* ---- the parts of it that look at a unit's bundles: verify_bundles.c ---- */
 
-/* Read manifests where the listing of the unit does not explain itself. */
-int verify_bundles_read(struct verify_look *look, size_t remote, struct err *err);
+/* Read manifests where the listing of look->remote's unit `index` does not explain itself. */
+int verify_bundles_read(struct verify_look *look, size_t index, struct err *err);
 
 /* Contained in another bundle, and no base of one that is not. */
 bool verify_bundles_contained(const struct remote_unit *remote,
@@ -71,8 +71,11 @@ bool verify_bundles_contained(const struct remote_unit *remote,
 			      const struct remote_object *object);
 
 /* Look at all of them; `unit` NULL: it is not here. */
-int verify_bundles(struct verify_look *look, const struct verify_unit *unit, size_t remote,
+int verify_bundles(struct verify_look *look, const struct verify_unit *unit, size_t index,
 		   bool deep, struct err *err);
+
+/* The part that compares the registry's row: verify_row.c. */
+int verify_row(struct verify_look *look, struct err *err);
 
 /* How a unit is called in a finding: "." is the root unit. */
 const char *verify_unit_name(const struct verify_unit *unit, const struct remote_unit *remote);

@@ -128,17 +128,17 @@ bool bundle_name_is_try_of(const struct bundle_name *name, const char *unique)
 	return strncmp(bundle_name_own_unique(name), unique, TRY_KEPT) == 0;
 }
 
-/* Of a diff by somebody else the digits may be anything. */
-static uint64_t try_time_us(const struct bundle_name *name)
+/* Of a diff by another program the digits may be anything. */
+int64_t bundle_name_time_us(const struct bundle_name *name)
 {
-	return name->is_diff ? strtoull(name->diff_unique + TRY_KEPT, NULL, 16) / 1000
-			     : (uint64_t)name->base_time_us;
+	return name->is_diff ? (int64_t)(strtoull(name->diff_unique + TRY_KEPT, NULL, 16) / 1000)
+			     : name->base_time_us;
 }
 
 bool bundle_name_is_earlier_try(const struct bundle_name *a, const struct bundle_name *b)
 {
 	return bundle_name_is_try_of(a, bundle_name_own_unique(b)) &&
-	       try_time_us(a) < try_time_us(b);
+	       bundle_name_time_us(a) < bundle_name_time_us(b);
 }
 
 int bundle_name_compare(const struct bundle_name *a, const struct bundle_name *b)

@@ -33,6 +33,9 @@ void bundle_name_try(const char *unique, int64_t time_ns, char try_r[BUNDLE_UNIQ
 /* Whether `name` was made from this unique part. */
 bool bundle_name_is_try_of(const struct bundle_name *name, const char *unique);
 
+/* When it was made, UNIX microseconds: of a diff itself, not of its base. */
+int64_t bundle_name_time_us(const struct bundle_name *name);
+
 /* Whether both were made from the same unique part, `a` before `b`. */
 bool bundle_name_is_earlier_try(const struct bundle_name *a, const struct bundle_name *b);
 

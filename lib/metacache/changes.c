@@ -111,22 +111,25 @@ void changes_find(int unitfd, const struct unit *unit, const struct state *state
 		find_in_log(unitfd, unit, state, found_r);
 }
 
-static size_t count_folders(const struct home *home)
+/* One that was deleted elsewhere and is left over here is none of them, as in a flush. */
+static bool counts(const struct unit *unit, const struct state *root_state)
 {
-	size_t count = 0;
-
-	for (size_t i = 0; i < home->units.count; i++)
-		count += home->units.items[i].kind == UNIT_FOLDER;
-	return count;
+	return unit->kind == UNIT_FOLDER &&
+	       !(unit->has_state && str_vec_has(&root_state->gone, unit->id));
 }
 
 bool changes_in_folders(const struct home *home, const struct state *root_state)
 {
+	size_t count = 0;
+
 	for (size_t i = 0; i < home->units.count; i++) {
 		const struct unit *unit = &home->units.items[i];
 
-		if (unit->kind == UNIT_FOLDER && !str_vec_has(&root_state->folders, unit->path))
+		if (!counts(unit, root_state))
+			continue;
+		count++;
+		if (!str_vec_has(&root_state->folders, unit->path))
 			return true;
 	}
-	return root_state->folders.count != count_folders(home);
+	return root_state->folders.count != count;
 }

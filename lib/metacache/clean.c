@@ -99,6 +99,22 @@ static bool is_listed(const struct clean *clean, const struct unit *unit, const 
 	       diff_bytes == state->diff_bytes;
 }
 
+/* Another writer goes on with this unit: what it does with our bundles is not known. */
+static int check_unknown(struct clean *clean, const struct unit *unit, struct state *state)
+{
+	const struct remote_object *unknown;
+	struct err *err = &clean->result->err;
+
+	state_disown(state, clean->mc->host);
+	unknown = remote_unknown(remote_find(&clean->remote, unit->id), state);
+	if (!unknown)
+		return 0;
+	err_set(err, ERR_DATA, "%s: storage has %s of another writer", unit_title(unit),
+		unknown->name);
+	err_hint(err, "metacache-refresh takes it");
+	return stop(clean, CLEAN_DIRTY);
+}
+
 static int check_unit(struct clean *clean, const struct unit *unit)
 {
 	autostate struct state state = { 0 };
@@ -120,7 +136,7 @@ static int check_unit(struct clean *clean, const struct unit *unit)
 					      "metacache-flush --overwrite uploads it again");
 		return stop(clean, CLEAN_DIRTY);
 	}
-	return 0;
+	return check_unknown(clean, unit, &state);
 }
 
 /* A session that has logged in but opened nothing yet holds no file. */

@@ -125,7 +125,13 @@ static void heads_free(struct heads *heads)
 	str_vec_free(&heads->included);
 }
 
-/* All that is listed, newest first, but for orphans, and for bases that have a diff. */
+static bool is_orphan(const struct fetch *fetch, const struct head *head)
+{
+	return remote_is_orphan(fetch->remote, head->object);
+}
+
+/* All that is listed, newest first, but for bases that have a diff. An orphan can't be
+ * taken, but if nothing includes it, it is a writer's of its own. */
 static void list_heads(const struct remote_unit *remote, struct heads *heads)
 {
 	for (size_t i = remote->objects.count; i-- > 0;) {
@@ -135,9 +141,29 @@ static void list_heads(const struct remote_unit *remote, struct heads *heads)
 				remote_base_of(remote, object + 1) == object &&
 				object[1].parsed.is_diff;
 
-		if (!has_diff && !remote_is_orphan(remote, object))
+		if (!has_diff)
 			vec_push(&heads->heads, ((struct head){ .object = object }));
 	}
+}
+
+/* What a writer put before its reply was lost is contained in what it put then. */
+static void drop_earlier_tries(struct heads *heads)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < heads->heads.count; i++) {
+		struct head head = heads->heads.items[i];
+		bool is_earlier = false;
+
+		for (size_t k = 0; k < heads->heads.count && !is_earlier; k++)
+			is_earlier = bundle_name_is_earlier_try(
+				&head.object->parsed, &heads->heads.items[k].object->parsed);
+		if (is_earlier)
+			vec_push(&heads->included, xstrdup(head.object->name));
+		else
+			heads->heads.items[kept++] = head;
+	}
+	heads->heads.count = kept;
 }
 
 /* `at` stands on the bundle that has these includes, and follows it; a bundle that
@@ -171,11 +197,14 @@ static int later_first(const void *a, const void *b)
 static int find_heads(struct fetch *fetch, bool read_one, struct heads *heads, struct err *err)
 {
 	list_heads(fetch->remote, heads);
+	drop_earlier_tries(heads);
 	for (size_t i = 0; i < heads->heads.count && (read_one || heads->heads.count > 1); i++) {
 		automanifest struct bundle_manifest manifest = { 0 };
 		struct head *head = &heads->heads.items[i];
 		int ret;
 
+		if (is_orphan(fetch, head))
+			continue;
 		if (i >= CANDIDATES_MAX)
 			return err_set(err, ERR_CONFLICT,
 				       "more than %d bundles of different writers", CANDIDATES_MAX);
@@ -187,10 +216,37 @@ static int find_heads(struct fetch *fetch, bool read_one, struct heads *heads, s
 		head->created_ns = manifest.created_ns;
 		take_out(heads, &manifest.includes, &i);
 	}
+	/* Orphans were not read, so they come last. */
 	if (heads->heads.count > 1)
 		qsort(heads->heads.items, heads->heads.count, sizeof *heads->heads.items,
 		      later_first);
 	return 1;
+}
+
+static bool is_applied(const struct state *state, const char *name)
+{
+	return (state->base && strcmp(state->base, name) == 0) || str_vec_has(&state->diffs, name);
+}
+
+/* The operator has chosen storage: the newest that is not what is here already. All
+ * others count as contained in it. */
+static void choose_other(const struct fetch *fetch, const struct state *discard,
+			 struct heads *heads)
+{
+	struct head chosen;
+	size_t at = 0;
+
+	while (at < heads->heads.count &&
+	       (is_orphan(fetch, &heads->heads.items[at]) ||
+		is_applied(discard, heads->heads.items[at].object->name)))
+		at++;
+	if (at == heads->heads.count)
+		return;
+	chosen = heads->heads.items[at];
+	for (size_t i = 0; i < fetch->remote->objects.count; i++)
+		vec_push(&heads->included, xstrdup(fetch->remote->objects.items[i].name));
+	heads->heads.items[0] = chosen;
+	heads->heads.count = 1;
 }
 
 /* ---- what the new tree knows ---- */
@@ -398,8 +454,8 @@ static int unpack(struct fetch *fetch, int staging_fd, const char *name, struct 
 }
 
 int fetch_unit(const struct metacache *mc, const struct metacache_home *home,
-	       const struct remote_unit *remote, int staging_fd, const char *name,
-	       struct fetched *fetched_r, struct err *err)
+	       const struct remote_unit *remote, const struct state *discard, int staging_fd,
+	       const char *name, struct fetched *fetched_r, struct err *err)
 {
 	autospool struct spool *spool = spool_new(mc->settings->spool_dir, SPOOL_MEMORY);
 	struct fetch fetch = { .mc = mc, .home = home, .remote = remote, .spool = spool };
@@ -407,8 +463,13 @@ int fetch_unit(const struct metacache *mc, const struct metacache_home *home,
 	int ret = find_heads(&fetch, false, &heads, err);
 
 	*fetched_r = (struct fetched){ 0 };
+	if (ret > 0 && discard)
+		choose_other(&fetch, discard, &heads);
 	if (ret > 0 && heads.heads.count == 0)
 		ret = 0;
+	if (ret > 0 && is_orphan(&fetch, &heads.heads.items[0]))
+		ret = err_set(err, ERR_CONFLICT, "storage has only %s, a diff whose base is gone",
+			      heads.heads.items[0].object->name);
 	if (ret > 0) {
 		fill_state(&fetch, &heads, &fetched_r->state);
 		ret = unpack(&fetch, staging_fd, name, fetched_r, err);

@@ -21,10 +21,12 @@ void fetch_free(struct fetched *fetched);
 /* Unpack what storage says the unit is into the new directory `name` of
  * `staging_fd`, and write its .state and .state.blocks there. 1 done; 0 the listing is out of date
  * (an object it names is gone): list again; -1 with `name` perhaps half made:
- * ERR_DATA names a bundle that was refused. */
+ * ERR_DATA names a bundle that was refused. With `discard`, the .state of a tree that an
+ * operator gives up, the newest bundle that this tree was not made of is taken, and all
+ * others count as contained in it. */
 int fetch_unit(const struct metacache *mc, const struct metacache_home *home,
-	       const struct remote_unit *remote, int staging_fd, const char *name,
-	       struct fetched *fetched_r, struct err *err);
+	       const struct remote_unit *remote, const struct state *discard, int staging_fd,
+	       const char *name, struct fetched *fetched_r, struct err *err);
 
 /* Which of the unit's listed bundles are contained in another one: downloads each that no
  * other contains, the newest first, and reads what its manifest includes. 1 with the names

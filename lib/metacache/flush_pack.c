@@ -19,6 +19,7 @@ void flush_pack_free(struct flush_packed *packed)
 	buf_free(&packed->name);
 	str_vec_free(&packed->superseded);
 	str_vec_free(&packed->unmerged);
+	free(packed->later);
 	blocks_free(&packed->blocks);
 }
 
@@ -158,15 +159,21 @@ static void collect_superseded(const struct flush_unit *job, const struct remote
 			vec_push(&packed->superseded, xstrdup(remote->objects.items[i].name));
 		return;
 	}
-	str_vec_copy(&packed->unmerged, &state->unmerged);
+	for (size_t i = 0; i < state->unmerged.count; i++) {
+		if (remote_find_object(remote, state->unmerged.items[i]))
+			vec_push(&packed->unmerged, xstrdup(state->unmerged.items[i]));
+	}
 	remote_judge(remote, state, &own);
 	for (size_t i = 0; i < own.count; i++)
 		supersede(packed, own.items[i]);
 	str_vec_free(&own);
 	for (size_t i = 0; i < state->diffs.count; i++)
 		supersede(packed, state->diffs.items[i]);
-	if (state->base && !packed->is_diff)
-		supersede(packed, state->base);
+	if (!state->base || packed->is_diff)
+		return;
+	supersede(packed, state->base);
+	if (state->base_bytes >= job->mc->settings->metacache_diff_min_bytes)
+		packed->later = xstrdup(state->base);
 }
 
 /* Names sort by time, and a new base must sort after what it contains, also when
@@ -191,12 +198,14 @@ static int read_blocks(const struct flush_unit *job, const struct remote_unit *r
 		       struct blocks *blocks_r)
 {
 	const struct state *state = &job->state;
+	const struct remote_object *base =
+		state->base ? remote_find_object(remote, state->base) : NULL;
 	struct err err = { 0 };
 	int ret;
 
 	*blocks_r = (struct blocks){ 0 };
-	if (!state->base || job->reborn || job->options->overwrite ||
-	    !remote_find_object(remote, state->base))
+	if (!base || base->size_bytes != state->base_bytes || job->reborn ||
+	    job->options->overwrite)
 		return 0;
 	ret = blocks_read(job->unitfd, blocks_r, &err);
 	if (ret < 0)

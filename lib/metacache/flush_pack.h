@@ -13,6 +13,8 @@ struct flush_packed {
 	struct buf name; /* of the object */
 	bool is_diff;
 	struct str_vec superseded; /* listed objects that it stands in for: to be deleted */
+	char *later;               /* the one of them that another writer may be building a diff
+				      on right now: only after a later listing; NULL: none */
 	struct str_vec unmerged;   /* of another writer, or needed by what is: they stay */
 	struct blocks blocks;      /* of a base; without a name where a diff would never pay */
 };

@@ -187,6 +187,18 @@ static void write_blocks(const struct flush_unit *job, const struct flush_packed
 		metacache_warn(job->mc, "metacache_blocks_failed", job->home->user, &err);
 }
 
+static void tidy_now(const struct flush_unit *job, const struct flush_packed *packed)
+{
+	struct str_vec names = { 0 };
+
+	for (size_t i = 0; i < packed->superseded.count; i++) {
+		if (!packed->later || strcmp(packed->superseded.items[i], packed->later) != 0)
+			vec_push(&names, packed->superseded.items[i]);
+	}
+	tidy_add(job->tidy, job->home, job->unit->path, job->unit->id, &names);
+	vec_free(&names);
+}
+
 static int upload(struct flush_unit *job, const struct snapshot *snapshot,
 		  const struct remote_unit *remote)
 {
@@ -202,7 +214,7 @@ static int upload(struct flush_unit *job, const struct snapshot *snapshot,
 	job->known = true;
 	job->found = (struct changes_found){ .reason = "" };
 	job->bytes = spool_size(packed.spool);
-	tidy_add(job->tidy, job->home, job->unit->path, job->unit->id, &packed.superseded);
+	tidy_now(job, &packed);
 	log_info(job->mc->log, "metacache_upload_finished", log_str("user", job->home->user),
 		 log_str("unit", job->unit->path), log_str("bundle", buf_str(&packed.name)),
 		 log_str("type", packed.is_diff ? "diff" : "base"), log_uint("bytes", job->bytes));
@@ -225,7 +237,7 @@ static int obsolete(struct flush_unit *job, const struct remote_unit *remote)
 static bool is_newer(const struct flush_unit *job, const struct remote_unit *remote)
 {
 	for (size_t i = 0; i < remote->objects.count; i++) {
-		if (remote->objects.items[i].parsed.base_time_us > job->gone_since_us)
+		if (bundle_name_time_us(&remote->objects.items[i].parsed) > job->gone_since_us)
 			return true;
 	}
 	return false;
@@ -252,17 +264,52 @@ static int upload_changed(struct flush_unit *job, const struct remote_unit *remo
 	return upload(job, &snapshot, remote);
 }
 
+static bool has_base(const struct str_vec *names)
+{
+	struct bundle_name parsed;
+
+	for (size_t i = 0; i < names->count; i++) {
+		if (bundle_name_parse(names->items[i], &parsed) && !parsed.is_diff)
+			return true;
+	}
+	return false;
+}
+
+/* A superseded base may go if nobody has put a diff on it since: who did that had not
+ * seen the new base. */
+static void tidy_listed(struct flush_unit *job, const struct remote_unit *remote)
+{
+	const struct remote_object *theirs = remote_unknown(remote, &job->state);
+	const struct remote_object *base =
+		theirs && theirs->parsed.is_diff ? remote_base_of(remote, theirs) : NULL;
+
+	if (!theirs)
+		tidy_add(job->tidy, job->home, job->unit->path, job->unit->id,
+			 &job->state.superseded);
+	else if (theirs->parsed.is_diff &&
+		 (!base || str_vec_has(&job->state.superseded, base->name)))
+		conflict(job, theirs->name, "has a new base");
+}
+
+static void with_listing(struct flush_unit *job, const struct remote_unit *remote)
+{
+	if (job->only_tidy)
+		tidy_listed(job, remote);
+	else
+		upload_changed(job, remote);
+}
+
 void flush_unit_upload(struct flush_unit *job)
 {
 	autoremote struct remote_unit listed = { 0 };
 
 	if (job->listed)
-		upload_changed(job, job->listed);
+		with_listing(job, job->listed);
 	else if (remote_list_unit(job->mc->store, job->home->prefix, job->unit->id, &listed,
 				  &job->err) < 0)
 		fail(job);
 	else
-		upload_changed(job, &listed);
+		with_listing(job, &listed);
 }
 
 /* Past the upload interval, or with as many mails as are read again without it at most. */
@@ -322,7 +369,9 @@ void flush_unit_look(struct flush_unit *job)
 	if (job->outcome == FLUSH_UNCHANGED)
 		job->found = (struct changes_found){ .reason = "" };
 	conflict_remains(job);
-	if (!job->options->dry_run)
+	job->only_tidy = !job->options->dry_run && has_base(&job->state.superseded);
+	job->changed = job->only_tidy;
+	if (!job->options->dry_run && !job->only_tidy)
 		tidy_add(job->tidy, job->home, job->unit->path, job->unit->id,
 			 &job->state.superseded);
 }

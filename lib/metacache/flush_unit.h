@@ -31,7 +31,8 @@ struct flush_unit {
 	/* Between the steps. */
 	int unitfd;
 	struct state state;
-	bool changed;
+	bool changed;               /* has to be uploaded, or only tidied up: storage is asked */
+	bool only_tidy;             /* superseded bases are left of an earlier upload */
 	bool known;                 /* there is a readable .state, and it says what `state` says */
 	bool named;                 /* state.next is on disk, or would be the same again */
 	struct changes_found found; /* once they were looked for: has a reason then */

@@ -22,6 +22,9 @@
 
 #define LIST_TRIES 3
 #define NEW_HOME "home"
+#define HINT_CHOOSE                                                                                \
+	"metacache-refresh --discard-important takes the one in storage, "                         \
+	"metacache-flush --overwrite the one here"
 
 const char *refresh_outcome_name(enum refresh_outcome outcome)
 {
@@ -143,8 +146,7 @@ static enum refresh_outcome judge_obsolete(const struct refresh *refresh, int un
 			"%s changed here, and storage has a bundle of another writer; both are "
 			"kept",
 			unit_title(unit));
-		err_hint(err, "metacache-refresh --discard-important takes the one in storage, "
-			      "metacache-flush --overwrite the one here");
+		err_hint(err, HINT_CHOOSE);
 		return REFRESH_CONFLICT;
 	}
 	in_use = session_unit_in_use(unitfd, unit, err);
@@ -175,8 +177,11 @@ static enum refresh_outcome judge_unit(const struct refresh *refresh,
 		return REFRESH_FAILED;
 	}
 	known = state_read_of(unitfd, refresh->home.user, unit->path, &state, NULL) > 0;
+	if (known)
+		state_disown(&state, refresh->mc->host);
 	verdict = remote_judge(remote, known ? &state : NULL, NULL);
-	if (verdict != REMOTE_NEWER && !(known && state.installing))
+	if (verdict != REMOTE_NEWER && !(known && state.installing) &&
+	    !(known && refresh->options->discard_important && state.unmerged.count > 0))
 		return REFRESH_UNCHANGED;
 	return judge_obsolete(refresh, unitfd, unit, known ? &state : NULL, err);
 }
@@ -190,13 +195,27 @@ static void add_job(struct refresh *refresh, const struct remote_unit *remote,
 	snprintf(job->name, sizeof job->name, "u%zu", refresh->job_count++);
 }
 
+/* The .state of the unit that is here; false where there is none. */
+static bool read_here(const struct refresh *refresh, const char *id, struct state *state_r)
+{
+	const struct unit *unit = unit_find_id(&refresh->scanned, id);
+	autofd int unitfd = unit ? fsx_opendir(refresh->homefd, unit->path) : -1;
+
+	return unitfd >= 0 &&
+	       state_read_of(unitfd, refresh->home.user, unit->path, state_r, NULL) > 0;
+}
+
 static void run_job(void *arg)
 {
 	struct fetch_job *job = arg;
 	struct refresh *refresh = job->refresh;
 
-	job->ret = fetch_unit(refresh->mc, &refresh->home, job->remote, refresh->staging.fd,
-			      job->name, &job->fetched, &job->err);
+	autostate struct state here = { 0 };
+	bool discard =
+		refresh->options->discard_important && read_here(refresh, job->remote->id, &here);
+
+	job->ret = fetch_unit(refresh->mc, &refresh->home, job->remote, discard ? &here : NULL,
+			      refresh->staging.fd, job->name, &job->fetched, &job->err);
 }
 
 /* Which folders are gone, as the newest root indexes say that are known here. */
@@ -306,12 +325,33 @@ static int gather_current(struct refresh *refresh, struct err *err)
 	return err_again(err);
 }
 
+/* What is here was uploaded, but what is to replace it does not contain it. */
+static bool is_unmerged_here(const struct refresh *refresh, const struct fetch_job *job)
+{
+	const struct str_vec *unmerged = &job->fetched.state.unmerged;
+	autostate struct state here = { 0 };
+
+	if (unmerged->count == 0 || !read_here(refresh, job->remote->id, &here))
+		return false;
+	for (size_t i = 0; i < here.diffs.count; i++) {
+		if (str_vec_has(unmerged, here.diffs.items[i]))
+			return true;
+	}
+	return here.base && str_vec_has(unmerged, here.base);
+}
+
 static int install_job(struct refresh *refresh, struct fetch_job *job, int homefd)
 {
 	const struct state *state = &job->fetched.state;
-
 	const struct unit *judged = unit_find(&refresh->scanned, state->unit);
 
+	if (is_unmerged_here(refresh, job)) {
+		err_set(&job->err, ERR_CONFLICT,
+			"%s: storage has bundles of two writers, and one of them is what is here; "
+			"both are kept",
+			state->unit[0] ? state->unit : "root indexes");
+		return err_hint(&job->err, HINT_CHOOSE);
+	}
 	return install_unit(refresh->staging.fd, job->name, homefd, state,
 			    judged ? &judged->files : NULL, &refresh->mc->rules, &job->err);
 }
@@ -331,7 +371,7 @@ static void note_job(struct refresh *refresh, struct fetch_job *job, bool ok)
 		note(refresh, REFRESH_CONFLICT, &job->err);
 		return;
 	}
-	note(refresh, REFRESH_FAILED, &job->err);
+	note(refresh, job->err.code == ERR_CONFLICT ? REFRESH_CONFLICT : REFRESH_FAILED, &job->err);
 }
 
 /* The home is not there: build it aside with all its units, then one rename. */

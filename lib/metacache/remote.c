@@ -310,7 +310,7 @@ const struct remote_object *remote_unknown(const struct remote_unit *unit,
 	for (size_t i = unit ? unit->objects.count : 0; i-- > 0;) {
 		const struct remote_object *object = &unit->objects.items[i];
 
-		if (!remote_is_orphan(unit, object) && (!state || !is_known(object, state)))
+		if (!state || !is_known(object, state))
 			return object;
 	}
 	return NULL;

@@ -65,12 +65,12 @@ const struct remote_object *remote_find_object(const struct remote_unit *unit, c
 const struct remote_object *remote_base_of(const struct remote_unit *unit,
 					   const struct remote_object *diff);
 
-/* A diff without its base is of no use to anybody: it was superseded with that base,
- * and not deleted yet. */
+/* A diff without its base: of no use to anybody any more. It was superseded with that
+ * base and not deleted yet, if a listed bundle includes it; else its writer did not
+ * know that the base was being superseded, and has what nobody else has. */
 bool remote_is_orphan(const struct remote_unit *unit, const struct remote_object *object);
 
-/* The newest listed bundle that this tree neither wrote nor contains, orphans apart; NULL
- * without one. */
+/* The newest listed bundle that this tree neither wrote nor contains; NULL without one. */
 const struct remote_object *remote_unknown(const struct remote_unit *unit,
 					   const struct state *state);
 

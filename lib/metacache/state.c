@@ -242,6 +242,12 @@ int state_read_of(int unitfd, const char *user, const char *unit, struct state *
 	return ret;
 }
 
+void state_disown(struct state *state, const char *host)
+{
+	if (strcmp(state->host, host) != 0)
+		memset(state->next, 0, sizeof state->next);
+}
+
 static void set_names(struct json *root, const char *name, const struct str_vec *names)
 {
 	struct json *array;

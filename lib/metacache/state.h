@@ -65,6 +65,10 @@ int state_read(int unitfd, struct state *state_r, struct err *err);
 int state_read_of(int unitfd, const char *user, const char *unit, struct state *state_r,
 		  struct err *err);
 
+/* The tree may have been copied from another host: what that writes under the next name
+ * is not this tree's then. */
+void state_disown(struct state *state, const char *host);
+
 /* The same from text; 0 or -1. */
 int state_parse(const char *text, size_t len, struct state *state_r, struct err *err);
 

@@ -62,8 +62,13 @@ of() { mc "$@" -f json | jq -c '.users[0] | del(.duration_ms)'; }
 	while read -r log; do
 		head -c 8000 /dev/urandom >>"$log"
 	done < <(find "$idx" -name '*.index.log')
-	[ "$(mc flush -A -f json | jq -c '.summary | [.uploaded, .deleted]')" = '[6,6]' ]
+	# Another backend may be putting a diff on the old base just now: it goes with the next flush.
+	[ "$(mc flush -A -f json | jq -c '.summary | [.uploaded, .deleted, .requests]')" = '[6,0,8]' ]
+	[ "$(bundles)" = 12 ]
+	diff <(tree_of "$idx") <(storage_of)
+	[ "$(mc flush -A -f json | jq -c '.summary | [.uploaded, .deleted, .lists]')" = '[0,6,2]' ]
 	[ "$(bundles)" = 6 ]
+	[ "$(mc flush -A -f json | jq -c '.summary.requests')" = 0 ]
 	diff <(tree_of "$idx") <(storage_of)
 }
 
@@ -73,7 +78,8 @@ of() { mc "$@" -f json | jq -c '.users[0] | del(.duration_ms)'; }
 	for blocks in "$home"/mailboxes/*/.state.blocks; do printf x >>"$blocks"; done
 	world_change
 	mc flush -u "$user" -f json >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err"
-	[ "$(jq -c '.summary | [.uploaded, .deleted]' "$BATS_TEST_TMPDIR/out")" = '[3,3]' ]
+	[ "$(jq -c '.summary | [.uploaded, .deleted]' "$BATS_TEST_TMPDIR/out")" = '[3,0]' ]
+	[ "$(find "$W/store" -name 'bundle.*-*')" = '' ]
 	[ "$(grep -c 'warning metacache_blocks_unreadable' "$BATS_TEST_TMPDIR/err")" = 2 ]
 }
 

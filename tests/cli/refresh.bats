@@ -224,16 +224,93 @@ two_diffs() {
 	[ "$(find "$W/store" -path "*$user/idx/*" -name 'bundle.*' | wc -l)" = 1 ]
 }
 
-@test "a diff whose base is gone is passed over" {
+@test "a diff whose base is gone, and that nobody includes, is another writer's: a conflict" {
 	two_diffs
 	mc flush -q --overwrite -u "$user" >/dev/null
 	orphan=$(dirname "$base")/$(basename "$base" | sed 's/6b0/6a0/')-11111111111111111111111111111111
 	echo rubbish >"$orphan"
 	echo more >>"$home/dovecot.list.index.log"
-	[ "$(mc flush -u "$user" -f json | jq -r '.users[0].result')" = uploaded ]
+	says 65 "storage has ${orphan##*/} of another writer" flush -q -u "$user"
 	rm -rf "$home"
-	[ "$(result)" = created ]
+	says 65 "${orphan##*/} is kept there" refresh -q -u "$user"
+	[ -e "$home/dovecot.list.index.log" ]
 	[ -e "$orphan" ]
+	# Nothing else of the unit is left: nothing to take.
+	rm -rf "$home" "${base%/*}"/bundle.6b*
+	says 65 'storage has only bundle.' refresh -q -u "$user"
+}
+
+# A diff of this backend on a base that another one is replacing in the same moment; neither listing
+# had the other's.
+diff_against_base() {
+	storage_of >/dev/null
+	head -c 9000 /dev/urandom >>"$(find "$W/there/idx/" -path "*$user/dovecot.list.index.log")"
+	cp -a "$W/store" "$W/aside"
+	base=$(find "$W/store" -path "*$user/idx/*" -name 'bundle.*' -printf '%f\n')
+	echo here >>"$home/dovecot.list.index.log"
+	mc flush -q -u "$user" >/dev/null
+	"$BIN/metacache-flushall" -q -c "$W/there/conf" -o "obox_index_fs=posix:$W/aside" >/dev/null
+	cp -an "$W/aside/." "$W/store"
+	storage=$(dirname "$(find "$W/store" -path "*$user/idx/*" -name "$base")")
+}
+
+@test "a diff on a base that another backend replaces: nothing is lost, both are told" {
+	diff_against_base
+	# The other one has not deleted the old base: it looks again first.
+	[ -e "$storage/$base" ]
+	run -65 --separate-stderr "$BIN/metacache-flushall" -q -c "$W/there/conf"
+	[[ "$stderr" == *"root indexes has a new base, and storage has $base-"*' of another writer'* ]]
+	[ -e "$storage/$base" ]
+	says 65 'storage has bundles of two writers, and one of them is what is here' refresh -q -u "$user"
+	tail -c 5 "$home/dovecot.list.index.log" | grep -q here
+	# Even if the base is deleted by somebody.
+	rm "$storage/$base"
+	says 65 'storage has bundles of two writers, and one of them is what is here' refresh -q -u "$user"
+	tail -c 5 "$home/dovecot.list.index.log" | grep -q here
+	says 65 'of another writer (metacache-refresh takes it)' clean -q -u "$user"
+	mc flush -q --overwrite -u "$user" >/dev/null
+	[ "$(find "$storage" -name 'bundle.*' | wc -l)" = 1 ]
+}
+
+@test "--discard-important takes the other one, also of a conflict that is known" {
+	two_diffs
+	rm -rf "$home"
+	says 65 'bundles of two writers' refresh -q -u "$user"
+	grep -q here "$home/dovecot.list.index.log"
+	[ "$(result --discard-important)" = refreshed_changed ]
+	grep -q there "$home/dovecot.list.index.log"
+	[ "$(mc flush -u "$user" -f json | jq -r '.users[0].result')" = unchanged ]
+	[ "$(find "$W/store" -path "*$user/idx/*" -name 'bundle.*' | wc -l)" = 2 ]
+}
+
+@test "the first try of an upload that lands late is no other writer's, whoever reads it" {
+	world_change
+	cp -a "$W/store" "$W/before"
+	cp "$home/.state" "$W/state"
+	mc flush -q -u "$user" >/dev/null
+	late=$(find "$W/store" -path "*$user/idx/*" -name 'bundle.*-*')
+	mv "$late" "$W/late"
+	cp -p "$W/state" "$home/.state"
+	echo more >>"$home/dovecot.list.index.log"
+	mc flush -q -u "$user" >/dev/null
+	mv "$W/late" "$late"
+	[ "$(find "$W/store" -path "*$user/idx/*" -name 'bundle.*-*' | wc -l)" = 2 ]
+	diff <(tree_of "$home") <(storage_of | grep "$user/" | sed "s|\./[^/]*/$user/|./|")
+	mc flush -q -u "$user" >/dev/null
+	echo again >>"$home/dovecot.list.index.log"
+	mc flush -q -u "$user" >/dev/null
+	[ "$(find "$W/store" -path "*$user/idx/*" -name 'bundle.*-*' | wc -l)" = 1 ]
+}
+
+@test "a tree that was copied from another host does not pass for its writer's" {
+	rm -rf "$W/there"
+	world_conf "$W/there"
+	cp -a "$idx/." "$W/there/idx"
+	echo here >>"$home/dovecot.list.index.log"
+	mc flush -q -u "$user" >/dev/null
+	# As if the writer had been killed before it noted the upload, and this was copied then.
+	run -65 --separate-stderr there -q -u "$user"
+	[[ "$stderr" == *'changed here, and storage has a bundle of another writer'* ]]
 }
 
 @test "a diff that is damaged, or of another base, is refused and named" {

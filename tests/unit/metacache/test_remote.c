@@ -87,9 +87,9 @@ static void test_judge(void **state)
 		{ "A Ab", "A", "", "", "", 'f', REMOTE_NEWER, "" },
 		{ "B", "A", "", "", "", 'f', REMOTE_NEWER, "" },
 		{ "A Af", "A", "", "", "", 'e', REMOTE_NEWER, "" },
-		/* a diff whose base is gone was superseded with it */
-		{ "A Bf", "A", "", "", "", 'e', REMOTE_KNOWN, "" },
-		{ "Bf", "A", "", "", "", 'e', REMOTE_BASE_LOST, "" },
+		/* a diff whose base is gone, and that nobody here knows of */
+		{ "A Bf", "A", "", "", "", 'e', REMOTE_NEWER, "" },
+		{ "A Bf", "A", "", "Bf", "", 'e', REMOTE_KNOWN, "Bf" },
 		/* an older one of somebody else is unknown too */
 		{ "A B", "B", "", "", "", 'f', REMOTE_NEWER, "" },
 		/* our own, whose reply was lost */

@@ -267,7 +267,7 @@ diff_against_base() {
 	rm "$storage/$base"
 	says 65 'storage has bundles of two writers, and one of them is what is here' refresh -q -u "$user"
 	tail -c 5 "$home/dovecot.list.index.log" | grep -q here
-	says 65 'of another writer (metacache-refresh takes it)' clean -q -u "$user"
+	says 65 'root indexes' clean -q -u "$user"
 	mc flush -q --overwrite -u "$user" >/dev/null
 	[ "$(find "$storage" -name 'bundle.*' | wc -l)" = 1 ]
 }

@@ -271,7 +271,7 @@ static int look_at_units(struct verify_look *look, int homefd, struct err *err)
 static int open_and_scan(struct verify_look *look, int *homefd_r, struct err *err)
 {
 	*homefd_r = metacache_open_home(&look->home, err);
-	if (*homefd_r < 0 || unit_scan(*homefd_r, &look->mc->rules, &look->scanned, err) < 0)
+	if (*homefd_r < 0 || metacache_scan(look->mc, *homefd_r, &look->scanned, err) < 0)
 		return -1;
 	/* A torn one is found with its unit. */
 	if (state_read(*homefd_r, &look->root_state, NULL) <= 0)

@@ -89,7 +89,8 @@ static int remove_blocks(int unitfd, struct err *err)
 }
 
 /* Have the next flush upload a base, whoever does it: no file is what it was at the last
- * upload, and there is nothing to cut a diff from. What .state knows of storage stays. */
+ * upload, no place in the log says that all before it is in storage, and there is nothing to
+ * cut a diff from. What .state knows of storage stays. */
 static int forget_upload(const struct verify_unit *was, int unitfd, struct err *err)
 {
 	static const struct unit_file_vec none;
@@ -103,6 +104,7 @@ static int forget_upload(const struct verify_unit *was, int unitfd, struct err *
 	    strcmp(state.base, was->state.base) != 0 || state.unmerged.count > 0)
 		return 0;
 	state_set_files(&state, &none);
+	state.log = (struct index_position){ 0 };
 	if (remove_blocks(unitfd, err) < 0)
 		return -1;
 	return state_write(unitfd, &state, NULL, err);

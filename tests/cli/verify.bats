@@ -420,3 +420,17 @@ sql() { python3 -c 'import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.exe
 	[ "$(jq -c '.summary | [.users, .failed, .drifts, .repaired]' "$out")" = '[2,1,1,1]' ]
 	is_repaired wrong_changes
 }
+
+@test "missing_remote: killed between forgetting the upload and flushing, flush -i finishes it" {
+	# A log that can be read, and tells of nothing since the upload.
+	cp "$CLI_DIR"/index/dovecot.index* "$folder"
+	mc flushall -q >/dev/null
+	base=$(find "$stored/$unit" -name 'bundle.*' ! -name '*-*')
+	rm -f "$base" "$base"-*
+	run -137 "$KILLAT" at 1 --after --only rename,renameat,renameat2 --path "$folder/.state" \
+		"$BIN/metacache-verify" -c "$W/here/conf" -u "$user" --repair
+	[ "$(jq -c '[.files, .base]' "$folder/.state")" = "[[],\"${base##*/}\"]" ]
+	mc flush -i -u "$user" -f json >"$out"
+	[ "$(jq .summary.uploaded "$out")" = 1 ]
+	sound
+}

@@ -39,10 +39,61 @@ static bool is_plain(const struct remote_unit *remote)
 	return tips == 1;
 }
 
-int verify_bundles_read(struct verify_look *look, size_t index, struct err *err)
+/* 1, 0 it is gone, -1 (ERR_DATA: it is no bundle of the unit). */
+static int read_manifest(struct verify_look *look, const struct remote_unit *remote,
+			 const struct remote_object *object, struct bundle_manifest *manifest_r,
+			 struct err *err)
 {
-	const struct remote_unit *remote = &look->remote.items[index];
-	struct verify_included *included = &look->included[index];
+	int ret = fetch_manifest(look->mc, &look->home, remote, object, manifest_r, err);
+
+	look->stale |= ret == 0;
+	if (ret > 0 && (strcmp(manifest_r->username, look->home.user) != 0 ||
+			strcmp(manifest_r->unit_id, remote->id) != 0))
+		return err_set(err, ERR_DATA, "bundle %s is of another unit", object->name);
+	return ret;
+}
+
+static void drop_name(struct str_vec *names, const char *name)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < names->count; i++) {
+		if (strcmp(names->items[i], name) == 0)
+			free(names->items[i]);
+		else
+			names->items[kept++] = names->items[i];
+	}
+	names->count = kept;
+}
+
+/* What a bundle says of itself does not make it rubbish. 1, 0 the listing is out of date, -1. */
+static int drop_self_included(struct verify_look *look, const struct remote_unit *remote,
+			      struct str_vec *names, struct err *err)
+{
+	for (size_t i = 0; i < remote->objects.count; i++) {
+		const struct remote_object *object = &remote->objects.items[i];
+		automanifest struct bundle_manifest manifest = { 0 };
+		struct err unreadable = { 0 };
+		int ret;
+
+		if (!is_tip(remote, i) || !str_vec_has(names, object->name))
+			continue;
+		ret = read_manifest(look, remote, object, &manifest, &unreadable);
+		if (ret < 0 && unreadable.code == ERR_DATA)
+			continue; /* then it is another that includes it */
+		if (ret < 0)
+			*err = unreadable;
+		if (ret <= 0)
+			return ret;
+		if (str_vec_has(&manifest.includes, object->name))
+			drop_name(names, object->name);
+	}
+	return 1;
+}
+
+int verify_bundles_read(struct verify_look *look, const struct remote_unit *remote,
+			struct verify_included *included, struct err *err)
+{
 	autofree char *refused = NULL;
 	int ret;
 
@@ -51,9 +102,43 @@ int verify_bundles_read(struct verify_look *look, size_t index, struct err *err)
 	ret = fetch_included(look->mc, &look->home, remote, &included->names, &refused,
 			     &look->counts.bytes, err);
 	look->stale |= ret == 0;
+	if (ret > 0)
+		ret = drop_self_included(look, remote, &included->names, err);
 	included->read = ret > 0;
 	/* Damaged, or too many: then nothing counts as contained. check_tips() says so. */
 	return ret < 0 && !refused && err->code != ERR_CONFLICT ? -1 : 0;
+}
+
+static bool has_all(const struct str_vec *names, const struct str_vec *wanted)
+{
+	for (size_t i = 0; i < wanted->count; i++) {
+		if (!str_vec_has(names, wanted->items[i]))
+			return false;
+	}
+	return true;
+}
+
+int verify_bundles_include(struct verify_look *look, const struct remote_unit *remote,
+			   const struct str_vec *names, struct err *err)
+{
+	CLEANUP(str_vec_free) struct str_vec included = { 0 };
+
+	for (size_t i = remote->objects.count; i-- > 0 && !has_all(&included, names);) {
+		const struct remote_object *object = &remote->objects.items[i];
+		automanifest struct bundle_manifest manifest = { 0 };
+		struct err unreadable = { 0 };
+		int ret = read_manifest(look, remote, object, &manifest, &unreadable);
+
+		if (ret < 0 && unreadable.code != ERR_DATA) {
+			*err = unreadable;
+			return -1;
+		}
+		for (size_t k = 0; ret > 0 && k < manifest.includes.count; k++) {
+			if (strcmp(manifest.includes.items[k], object->name) != 0)
+				vec_push(&included, xstrdup(manifest.includes.items[k]));
+		}
+	}
+	return has_all(&included, names);
 }
 
 bool verify_bundles_contained(const struct remote_unit *remote,

@@ -128,23 +128,60 @@ static const struct remote_object *find_newer(const struct verify_look *look,
 	return unknown;
 }
 
-static void judge_newer(struct verify_look *look, const struct verify_unit *unit,
-			const struct remote_object *newer)
+static void add_conflict(struct verify_look *look, const struct verify_unit *unit,
+			 const char *object, const char *what)
 {
-	bool conflict = !unit->state.installing && unit->changes.class == CHANGES_IMPORTANT;
-	struct err *err = verify_look_add(look, conflict ? VERIFY_CONFLICT : VERIFY_OBSOLETE,
-					  verify_unit_name(unit, NULL),
-					  newer ? newer->name : unit->state.installing, !conflict);
+	struct err *err =
+		verify_look_add(look, VERIFY_CONFLICT, verify_unit_name(unit, NULL), object, false);
 
-	if (conflict) {
-		err_set(err, ERR_CONFLICT, "changed here (%s), and storage has a newer bundle",
-			unit->changes.reason);
-		err_hint(err, "metacache-refresh --discard-important takes the one in storage, "
-			      "metacache-flush --overwrite the one here");
-	} else {
-		err_set(err, ERR_DATA,
-			newer ? "storage has a newer bundle" : "a refresh was cut short");
+	err_set(err, ERR_CONFLICT, "%s, and storage has a newer bundle", what);
+	err_hint(err, "metacache-refresh --discard-important takes the one in storage, "
+		      "metacache-flush --overwrite the one here");
+}
+
+/* What this tree was built from cannot be read from storage, and no manifest there says where
+ * it went: this tree may be all there is of it. 1, 0, -1. */
+static int is_only_copy(struct verify_look *look, const struct verify_unit *unit, struct err *err)
+{
+	const struct state *state = &unit->state;
+	struct str_vec lost = { 0 };
+	int ret;
+
+	if (state->base && !remote_find_object(unit->remote, state->base))
+		vec_push(&lost, state->base);
+	for (size_t i = 0; i < state->diffs.count; i++) {
+		const struct remote_object *diff =
+			remote_find_object(unit->remote, state->diffs.items[i]);
+
+		if (!diff || remote_is_orphan(unit->remote, diff))
+			vec_push(&lost, state->diffs.items[i]);
 	}
+	ret = lost.count == 0 ? 1 : verify_bundles_include(look, unit->remote, &lost, err);
+	vec_free(&lost);
+	return ret < 0 ? -1 : ret == 0;
+}
+
+static int judge_newer(struct verify_look *look, const struct verify_unit *unit,
+		       const struct remote_object *newer, struct err *err)
+{
+	autofree char *what = NULL;
+	int alone = 0;
+
+	if (!unit->state.installing && unit->changes.class == CHANGES_IMPORTANT)
+		what = xasprintf("changed here (%s)", unit->changes.reason);
+	else if (!unit->state.installing)
+		alone = is_only_copy(look, unit, err);
+	if (alone < 0)
+		return -1;
+	if (alone > 0)
+		what = xstrdup("no bundle contains all that was uploaded or downloaded from here");
+	if (what)
+		add_conflict(look, unit, newer->name, what);
+	else
+		err_set(verify_look_add(look, VERIFY_OBSOLETE, verify_unit_name(unit, NULL),
+					newer ? newer->name : unit->state.installing, true),
+			ERR_DATA, newer ? "storage has a newer bundle" : "a refresh was cut short");
+	return 0;
 }
 
 static void check_listed(struct verify_look *look, const struct verify_unit *unit, const char *name,
@@ -164,15 +201,13 @@ static void check_listed(struct verify_look *look, const struct verify_unit *uni
 			(unsigned long long)object->size_bytes, (unsigned long long)bytes);
 }
 
-static void judge_known(struct verify_look *look, struct verify_unit *unit)
+static int judge_known(struct verify_look *look, struct verify_unit *unit, struct err *err)
 {
 	const struct state *state = &unit->state;
 	const struct remote_object *newer = find_newer(look, unit);
 
-	if (state->installing || newer) {
-		judge_newer(look, unit, newer);
-		return;
-	}
+	if (state->installing || newer)
+		return judge_newer(look, unit, newer, err);
 	for (size_t i = 0; i < state->unmerged.count; i++)
 		err_set(verify_look_add(look, VERIFY_CONFLICT, verify_unit_name(unit, NULL),
 					state->unmerged.items[i], false),
@@ -192,6 +227,7 @@ static void judge_known(struct verify_look *look, struct verify_unit *unit)
 	}
 	if (!state->base || unit->changes.class != CHANGES_NONE)
 		look->counts.not_uploaded++;
+	return 0;
 }
 
 /* ---- the unit's directory ---- */
@@ -255,9 +291,9 @@ static int look_at_units(struct verify_look *look, int homefd, struct err *err)
 		unit->unit = &look->scanned.units.items[i];
 		if (load_unit(look, homefd, unit, err) < 0)
 			return -1;
-		if (unit->known)
-			judge_known(look, unit);
-		else if (!unit->torn)
+		if (unit->known && judge_known(look, unit, err) < 0)
+			return -1;
+		if (!unit->known && !unit->torn)
 			judge_unknown(look, homefd, unit);
 	}
 	if (look->scanned.foreign)
@@ -271,7 +307,7 @@ static int look_at_units(struct verify_look *look, int homefd, struct err *err)
 static int open_and_scan(struct verify_look *look, int *homefd_r, struct err *err)
 {
 	*homefd_r = metacache_open_home(&look->home, err);
-	if (*homefd_r < 0 || unit_scan(*homefd_r, &look->mc->rules, &look->scanned, err) < 0)
+	if (*homefd_r < 0 || metacache_scan(look->mc, *homefd_r, &look->scanned, err) < 0)
 		return -1;
 	/* A torn one is found with its unit. */
 	if (state_read(*homefd_r, &look->root_state, NULL) <= 0)
@@ -285,7 +321,7 @@ static int list(struct verify_look *look, struct err *err)
 		return -1;
 	look->included = xcalloc(look->remote.count, sizeof *look->included);
 	for (size_t i = 0; i < look->remote.count && !look->stale; i++) {
-		if (verify_bundles_read(look, i, err) < 0)
+		if (verify_bundles_read(look, &look->remote.items[i], &look->included[i], err) < 0)
 			return -1;
 	}
 	return 0;

@@ -62,8 +62,13 @@ struct err *verify_look_add(struct verify_look *look, enum verify_drift drift, c
 
 /* ---- the parts of it that look at a unit's bundles: verify_bundles.c ---- */
 
-/* Read manifests where the listing of look->remote's unit `index` does not explain itself. */
-int verify_bundles_read(struct verify_look *look, size_t index, struct err *err);
+/* Read manifests where the listing of a unit does not explain itself. */
+int verify_bundles_read(struct verify_look *look, const struct remote_unit *remote,
+			struct verify_included *included_r, struct err *err);
+
+/* Whether the listed bundles' manifests include all of these names: 1, 0, -1. */
+int verify_bundles_include(struct verify_look *look, const struct remote_unit *remote,
+			   const struct str_vec *names, struct err *err);
 
 /* Contained in another bundle, and no base of one that is not. */
 bool verify_bundles_contained(const struct remote_unit *remote,

@@ -89,7 +89,8 @@ static int remove_blocks(int unitfd, struct err *err)
 }
 
 /* Have the next flush upload a base, whoever does it: no file is what it was at the last
- * upload, and there is nothing to cut a diff from. What .state knows of storage stays. */
+ * upload, no place in the log says that all before it is in storage, and there is nothing to
+ * cut a diff from. What .state knows of storage stays. */
 static int forget_upload(const struct verify_unit *was, int unitfd, struct err *err)
 {
 	static const struct unit_file_vec none;
@@ -103,6 +104,7 @@ static int forget_upload(const struct verify_unit *was, int unitfd, struct err *
 	    strcmp(state.base, was->state.base) != 0 || state.unmerged.count > 0)
 		return 0;
 	state_set_files(&state, &none);
+	state.log = (struct index_position){ 0 };
 	if (remove_blocks(unitfd, err) < 0)
 		return -1;
 	return state_write(unitfd, &state, NULL, err);
@@ -153,14 +155,31 @@ static void mend_units(struct repair *repair)
 
 /* ---- by what other programs do ---- */
 
+static bool has_conflict(const struct verify_look *look)
+{
+	for (size_t i = 0; i < look->findings.count; i++) {
+		if (look->findings.items[i].drift == VERIFY_CONFLICT)
+			return true;
+	}
+	return false;
+}
+
+/* It is of all units of the user, and would take storage's version of one whose tree may be
+ * all there is of a change. */
 static void refresh(struct repair *repair)
 {
 	const char *user = repair->look->home.user;
 	struct refresh_options options = { 0 }, mark = { .mark = true };
 	struct refresh_result result = { 0 };
 	struct err err = { 0 };
-	int ret = refresh_user(repair->mc, user, &options, repair->pool, &result, &err);
+	int ret;
 
+	if (has_conflict(repair->look)) {
+		err_set(&err, ERR_CONFLICT, "not refreshed, as another unit is in conflict");
+		note_failure(repair, &err);
+		return;
+	}
+	ret = refresh_user(repair->mc, user, &options, repair->pool, &result, &err);
 	/* Closed a moment ago: have storage asked all the same. */
 	if (ret == 0 && result.worst == REFRESH_KEPT) {
 		ret = refresh_user(repair->mc, user, &mark, repair->pool, &result, &err);
@@ -183,23 +202,67 @@ static void flush(struct repair *repair, struct tidy *tidy)
 		note_failure(repair, &result.err);
 }
 
-/* By unit, as the list of a directory that is not here must not be another's. */
-static void delete_objects(struct repair *repair, struct tidy *tidy)
+static bool is_deletion_of(const struct verify_finding *finding, const char *unit)
+{
+	return finding->repairable && is_deletion(finding->drift) &&
+	       strcmp(finding->unit, unit) == 0;
+}
+
+/* Still of no use, as the listing is now. */
+static bool may_go(const struct verify_finding *finding, const struct remote_unit *listed,
+		   const struct verify_included *included)
+{
+	const struct remote_object *object = remote_find_object(listed, finding->object);
+
+	if (!object)
+		return false;
+	return finding->drift == VERIFY_ORPHAN_DIFF
+		       ? remote_is_orphan(listed, object)
+		       : verify_bundles_contained(listed, included, object);
+}
+
+/* Another writer may have put a diff on a base since the look, or what contained a bundle may
+ * be gone. */
+static void delete_of_unit(struct repair *repair, struct tidy *tidy, const char *name)
 {
 	struct verify_look *look = repair->look;
+	const struct verify_unit *unit = find_unit(look, name);
+	const char *id = find_remote(look, name)->id;
+	autoremote struct remote_unit listed = { 0 };
+	struct verify_included included = { 0 };
+	struct str_vec names = { 0 };
+	struct err err = { 0 };
 
-	for (size_t i = 0; i < look->findings.count; i++) {
-		struct verify_finding *finding = &look->findings.items[i];
-		const struct verify_unit *unit;
-		const struct remote_unit *remote;
-		struct str_vec names = { .items = &finding->object, .count = 1 };
+	if (remote_list_unit(repair->mc->store, look->home.prefix, id, &listed, &err) < 0 ||
+	    verify_bundles_read(look, &listed, &included, &err) < 0) {
+		note_failure(repair, &err);
+	} else {
+		for (size_t i = 0; i < look->findings.count; i++) {
+			const struct verify_finding *finding = &look->findings.items[i];
+
+			if (is_deletion_of(finding, name) && may_go(finding, &listed, &included))
+				vec_push(&names, finding->object);
+		}
+		tidy_add(tidy, &look->home, unit ? unit->unit->path : id, id, &names);
+	}
+	vec_free(&names);
+	str_vec_free(&included.names);
+}
+
+static void delete_objects(struct repair *repair, struct tidy *tidy)
+{
+	const struct verify_finding_vec *findings = &repair->look->findings;
+
+	for (size_t i = 0; i < findings->count; i++) {
+		const struct verify_finding *finding = &findings->items[i];
+		size_t first = 0;
 
 		if (!finding->repairable || !is_deletion(finding->drift))
 			continue;
-		unit = find_unit(look, finding->unit);
-		remote = find_remote(look, finding->unit);
-		tidy_add(tidy, &look->home, unit ? unit->unit->path : remote->id, remote->id,
-			 &names);
+		while (!is_deletion_of(&findings->items[first], finding->unit))
+			first++;
+		if (first == i)
+			delete_of_unit(repair, tidy, finding->unit);
 	}
 }
 

@@ -420,3 +420,91 @@ sql() { python3 -c 'import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.exe
 	[ "$(jq -c '.summary | [.users, .failed, .drifts, .repaired]' "$out")" = '[2,1,1,1]' ]
 	is_repaired wrong_changes
 }
+
+@test "missing_remote: killed between forgetting the upload and flushing, flush -i finishes it" {
+	# A log that can be read, and tells of nothing since the upload.
+	cp "$CLI_DIR"/index/dovecot.index* "$folder"
+	mc flushall -q >/dev/null
+	base=$(find "$stored/$unit" -name 'bundle.*' ! -name '*-*')
+	rm -f "$base" "$base"-*
+	run -137 "$KILLAT" at 1 --after --only rename,renameat,renameat2 --path "$folder/.state" \
+		"$BIN/metacache-verify" -c "$W/here/conf" -u "$user" --repair
+	[ "$(jq -c '[.files, .base]' "$folder/.state")" = "[[],\"${base##*/}\"]" ]
+	mc flush -i -u "$user" -f json >"$out"
+	[ "$(jq .summary.uploaded "$out")" = 1 ]
+	sound
+}
+
+@test "conflict: storage has something newer, and nothing there contains what was uploaded here" {
+	with_diffs
+	cp -a "$W/store" "$W/before"
+	# Another writer goes on from the base, without having seen the diff.
+	rm "$diff"
+	elsewhere
+	[ ! -e "$diff" ]
+	verify 65 -A --repair
+	rows_are "select(.unit == \"$unit\" and .username == \"$user\") | \"\(.drift) \(.repaired) \(.error)\"" \
+		'conflict false no bundle contains all that was uploaded or downloaded from here, and storage has a newer bundle'
+	rows_are "select(.username == \"$user\" and .drift == \"obsolete\") | \"\(.repaired) \(.error)\"" \
+		'false not refreshed, as another unit is in conflict' 'false not refreshed, as another unit is in conflict'
+	# Nor where it is listed, and its base is not.
+	while read -r log; do
+		head -c 8000 /dev/urandom >>"$log"
+	done < <(find "$W/there/idx" -path "*$user*" -name '*.index.log')
+	"$BIN/metacache-flushall" -q -c "$W/there/conf" >/dev/null
+	[ ! -e "$base" ]
+	cp "$W/before/${diff#"$W/store/"}" "$diff"
+	verify 65 -u "$user" --repair
+	rows_are "select(.unit == \"$unit\") | \"\(.drift) \(.repaired)\"" 'conflict false' 'orphan_diff false'
+	[ -e "$diff" ]
+}
+
+@test "superseded: listed once more before it is deleted" {
+	with_diffs
+	cp -a "$W/store" "$W/before"
+	world_change
+	mc flushall -q >/dev/null
+	cp -an "$W/before/." "$W/store"
+	verify 65 -u "$user" --repair -o "obox_index_fs=fault:list@2=fail,list@3=fail,list@4=fail:posix:$W/store"
+	rows_are '"\(.drift) \(.repaired)"' 'superseded false' 'superseded false' 'superseded false'
+	rows .error | grep -q 'injected: failure$'
+	[ -e "$diff" ]
+}
+
+# include_itself BUNDLE: its manifest also says that it includes itself.
+include_itself() {
+	python3 - "$1" <<-'PY'
+		import io, json, os, subprocess, sys, tarfile
+		path = sys.argv[1]
+		tar = subprocess.run(["zstd", "-dc", path], capture_output=True)
+		data = tar.stdout if tar.returncode == 0 else open(path, "rb").read()
+		out = io.BytesIO()
+		with tarfile.open(fileobj=io.BytesIO(data)) as old, tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as new:
+		    for member in old:
+		        body = old.extractfile(member).read()
+		        if member.name == ".manifest.json":
+		            manifest = json.loads(body)
+		            manifest["includes"].append(os.path.basename(path))
+		            body = json.dumps(manifest).encode()
+		            member.size = len(body)
+		        new.addfile(member, io.BytesIO(body))
+		open(path, "wb").write(out.getvalue())
+	PY
+}
+
+@test "a bundle that says it includes itself is superseded by nobody" {
+	with_diffs
+	cp -a "$W/store" "$W/before"
+	world_change
+	mc flushall -q >/dev/null
+	cp -an "$W/before/." "$W/store"
+	new=$(find "$stored/$unit" -name 'bundle.*-*' ! -name "${diff##*/}")
+	include_itself "$new"
+	rm -r "$idx"
+	mkdir "$idx"
+	verify 0 -u "$user" --repair
+	rows_are 'select(.drift == "superseded") | .object' $(cd "$W/before" && find . -path "*$user*" -name 'bundle.*-*' -printf '%f\n')
+	[ -e "$new" ]
+	[ -e "$base" ]
+	[ ! -e "$diff" ]
+}

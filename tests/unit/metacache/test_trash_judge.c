@@ -254,7 +254,7 @@ static void test_swap_on_full_disk(void **state)
 	char page[4096] = { 0 };
 	int ret;
 
-	mount_small(scratch, "small", "size=1m,nr_inodes=14");
+	mount_small(scratch, "small", "size=1m,nr_inodes=16");
 	disk = open_dir(scratch->fd, "small");
 	root = (struct metacache_root){ .path = path, .fd = disk };
 	make_home(root.fd);
@@ -272,14 +272,14 @@ static void test_swap_on_full_disk(void **state)
 	ret = trash_swap(&root, FOLDER, &trash, &err);
 	if (ret <= 0)
 		fail_msg("%s", err.msg);
-	assert_false(has(root.fd, ".trash/" TRASH_SPARE));
+	assert_false(has(root.fd, ".trash/" TRASH_SPARE "/" TRASH_EMPTY));
 	trash_judged(&trash);
 	trash_free(&trash);
 	trash_vacate(&root, FOLDER);
 	assert_false(has(root.fd, FOLDER));
-	assert_true(has(root.fd, ".trash/" TRASH_SPARE)); /* for the next one */
+	assert_true(has(root.fd, ".trash/" TRASH_SPARE "/" TRASH_EMPTY)); /* for the next one */
 	assert_int_equal(trash_sweep(&root, test_rules(), &err), 0);
-	assert_true(has(root.fd, ".trash/" TRASH_SPARE));
+	assert_true(has(root.fd, ".trash/" TRASH_SPARE "/" TRASH_EMPTY));
 	cleanup_fd(&fill);
 	cleanup_fd(&disk);
 	fill = disk = -1;

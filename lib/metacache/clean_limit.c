@@ -238,17 +238,15 @@ static void note_removed(struct limit *limit, struct candidate *candidate, unsig
 			 const struct clean_result *result)
 {
 	struct clean_limit_totals *totals = limit->totals;
-	uint64_t said;
+	uint64_t said, removed = result->outcome == CLEAN_CLEANED ? UINT64_MAX : result->bytes;
 
 	totals->users += !candidate->cleaned;
 	totals->units += result->units;
 	candidate->cleaned = true;
 	limit->released = false;
-	if (result->outcome != CLEAN_CLEANED) {
-		take_off(limit, candidate, priority, result->bytes);
+	said = take_off(limit, candidate, priority, removed);
+	if (result->outcome != CLEAN_CLEANED)
 		return;
-	}
-	said = take_off(limit, candidate, priority, UINT64_MAX);
 	if (!limit->options->dry_run)
 		totals->before_bytes += result->bytes - lesser(said, totals->before_bytes);
 	for (unsigned i = priority; i < UNIT_PRIORITIES; i++)

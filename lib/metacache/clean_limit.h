@@ -15,7 +15,7 @@ struct clean_limit_totals {
 	uint64_t limit_bytes;
 	/* Used by all indexes, by the registry; of what was cleaned, by what was there. */
 	uint64_t before_bytes, after_bytes;
-	uint64_t users;                     /* of whom something was removed */
+	uint64_t users; /* of whom something was removed */
 	uint64_t units;
 	uint64_t flushed; /* units that were uploaded before */
 	uint64_t passed;  /* users that were not cleaned: busy, dirty, failed */

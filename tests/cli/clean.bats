@@ -246,7 +246,7 @@ limit() {
 }
 
 @test "--max-space: a registry without a rescan in metacache_rescan_interval is warned of" {
-	overdue() { limit 1G 2>&1 >/dev/null | grep -c '^metacache_rescan_overdue.*run metacache-rescan' || true; }
+	overdue() { limit 1G 2>&1 >/dev/null | grep -c ' metacache_rescan_overdue.*run metacache-rescan' || true; }
 	[ "$(overdue)" = 0 ]
 	sqlite3 "$W/here/state/users.db" "UPDATE notes SET value=$(($(date +%s) - 90000)) WHERE name='last_rescan'"
 	[ "$(overdue)" = 1 ]

@@ -286,6 +286,28 @@ static void test_swap_on_full_disk(void **state)
 	unmount_small(scratch, "small");
 }
 
+/* Allocated, out of a sweep, given back just once, made anew also where one was only begun. */
+static void test_reserve(void **state)
+{
+	static const char path[] = ".trash/" TRASH_SPARE "/" TRASH_RESERVE;
+	const struct metacache_root root = root_of(*state);
+	struct err err = { 0 };
+	struct stat st;
+
+	assert_false(trash_release(&root));
+	put(root.fd, path, "begun");
+	trash_prepare(&root);
+	assert_int_equal(trash_sweep(&root, test_rules(), &err), 0);
+	assert_int_equal(fstatat(root.fd, path, &st, 0), 0);
+	assert_int_equal(st.st_size, TRASH_RESERVE_BYTES);
+	assert_true(st.st_blocks * 512 >= TRASH_RESERVE_BYTES);
+	assert_true(trash_release(&root));
+	assert_false(has(root.fd, path));
+	assert_false(trash_release(&root));
+	trash_prepare(&root);
+	assert_true(has(root.fd, path));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -296,6 +318,7 @@ int main(void)
 		scratch_test(test_swapped),
 		scratch_test(test_swap_and_vacate),
 		scratch_test(test_swap_put_back),
+		scratch_test(test_reserve),
 		scratch_test(test_swap_on_full_disk),
 	};
 

@@ -6,6 +6,9 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/vec.h"
+#include "metacache/refresh.h"
+#include "metacache/rescan.h"
+#include "metacache/trash.h"
 #include "metacache/weight.h"
 
 struct candidate {
@@ -14,6 +17,7 @@ struct candidate {
 	int64_t last_access[UNIT_PRIORITIES];
 	uint64_t bytes[UNIT_PRIORITIES];
 	bool changed, cleaned;
+	char *no_space; /* what there was no space for */
 };
 VEC(candidate_vec, struct candidate *);
 
@@ -28,13 +32,14 @@ struct limit {
 	struct candidate_vec heap;      /* lowest weight first */
 	struct candidate_vec no_space;  /* could not be flushed, for want of space */
 	struct clean_limit_totals *totals;
+	bool released; /* the reserve, since something was cleaned */
 	int64_t now_s;
 };
 
 static void free_candidate(struct candidate *candidate)
 {
-	if (candidate)
-		free(candidate->user);
+	free(candidate->user);
+	free(candidate->no_space);
 	free(candidate);
 }
 
@@ -137,6 +142,19 @@ static int take_row(void *ctx, const struct registry_user *row, struct err *err)
 
 /* ---- one step ---- */
 
+/* Nothing would be lost here, so storage's goes in its place: that can be cleaned. */
+static int refresh_obsolete(struct limit *limit, const char *user, struct err *err)
+{
+	struct refresh_result result;
+
+	if (refresh_user(limit->mc, user, &(struct refresh_options){ 0 }, limit->pool, &result,
+			 err) < 0)
+		return -1;
+	*err = result.err;
+	return err->code == ERR_NONE ? 1 : -1;
+}
+
+/* 1 when storage had newer ones, which are here now; 0; -1. */
 static int flush_first(struct limit *limit, const char *user, unsigned priority, struct err *err)
 {
 	const struct flush_options options = { .priority_min = priority };
@@ -151,48 +169,88 @@ static int flush_first(struct limit *limit, const char *user, unsigned priority,
 	if (ret < 0)
 		return -1;
 	limit->totals->flushed += result.units[FLUSH_UPLOADED];
-	if (result.err.code == ERR_NONE)
-		return 0;
 	*err = result.err;
-	return -1;
+	if (err->code != ERR_NONE)
+		return -1;
+	return result.units[FLUSH_OBSOLETE] > 0 ? refresh_obsolete(limit, user, err) : 0;
+}
+
+static void try_clean(struct limit *limit, const struct candidate *candidate, unsigned priority,
+		      bool flush, struct clean_result *result)
+{
+	struct clean_options options = *limit->options;
+	struct err err = { 0 };
+	int ret = flush ? flush_first(limit, candidate->user, priority, &err) : 0;
+
+	*result = (struct clean_result){ 0 };
+	options.priority_min = priority;
+	/* A refresh of ours is nobody's access. */
+	if (ret > 0)
+		options.unused_s = 0;
+	if (ret < 0 || clean_user(limit->mc, candidate->user, &options, result, &err) < 0) {
+		result->err = err;
+		result->outcome = err.code == ERR_BUSY ? CLEAN_BUSY : CLEAN_FAILED;
+	}
 }
 
 static void clean_one(struct limit *limit, const struct candidate *candidate, unsigned priority,
 		      struct clean_result *result)
 {
-	struct clean_options options = *limit->options;
-	struct err err = { 0 };
+	bool may_flush = !limit->options->dry_run;
+	struct clean_result first;
 
-	options.priority_min = priority;
-	*result = (struct clean_result){ 0 };
-	if ((candidate->changed && !options.dry_run &&
-	     flush_first(limit, candidate->user, priority, &err) < 0) ||
-	    clean_user(limit->mc, candidate->user, &options, result, &err) < 0) {
-		result->err = err;
-		result->outcome = err.code == ERR_BUSY ? CLEAN_BUSY : CLEAN_FAILED;
-	}
+	try_clean(limit, candidate, priority, may_flush && candidate->changed, result);
+	if (result->outcome != CLEAN_DIRTY || !may_flush)
+		return;
 	/* Changes that the registry did not know of. */
-	if (result->outcome == CLEAN_DIRTY && !options.dry_run &&
-	    flush_first(limit, candidate->user, priority, &err) == 0)
-		clean_user(limit->mc, candidate->user, &options, result, &result->err);
+	first = *result;
+	try_clean(limit, candidate, priority, true, result);
+	result->units += first.units;
+	result->bytes += first.bytes;
 }
 
-static void note_cleaned(struct limit *limit, struct candidate *candidate, unsigned priority,
+static uint64_t lesser(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Take so many bytes off what the registry says of the candidate, as far as it has
+ * them. Returns how many those were. */
+static uint64_t take_off(struct limit *limit, struct candidate *candidate, unsigned priority,
+			 uint64_t bytes)
+{
+	uint64_t taken = 0;
+
+	for (unsigned i = UNIT_PRIORITIES; i-- > priority;) {
+		uint64_t part = lesser(candidate->bytes[i], bytes - taken);
+
+		limit->used[i] -= lesser(part, limit->used[i]);
+		candidate->bytes[i] -= part;
+		taken += part;
+	}
+	limit->totals->after_bytes -= lesser(taken, limit->totals->after_bytes);
+	return taken;
+}
+
+/* Where all of it is gone, what the registry said of it goes too, and what was there
+ * is known better by now. */
+static void note_removed(struct limit *limit, struct candidate *candidate, unsigned priority,
 			 const struct clean_result *result)
 {
 	struct clean_limit_totals *totals = limit->totals;
+	uint64_t said, removed = result->outcome == CLEAN_CLEANED ? UINT64_MAX : result->bytes;
 
 	totals->users += !candidate->cleaned;
-	candidate->cleaned = true;
 	totals->units += result->units;
-	for (unsigned i = priority; i < UNIT_PRIORITIES; i++) {
-		uint64_t bytes = candidate->bytes[i];
-
-		totals->after_bytes -= bytes < totals->after_bytes ? bytes : totals->after_bytes;
-		limit->used[i] -= bytes < limit->used[i] ? bytes : limit->used[i];
-		candidate->bytes[i] = 0;
+	candidate->cleaned = true;
+	limit->released = false;
+	said = take_off(limit, candidate, priority, removed);
+	if (result->outcome != CLEAN_CLEANED)
+		return;
+	if (!limit->options->dry_run)
+		totals->before_bytes += result->bytes - lesser(said, totals->before_bytes);
+	for (unsigned i = priority; i < UNIT_PRIORITIES; i++)
 		candidate->last_access[i] = 0;
-	}
 }
 
 /* There is space now for those that had none. */
@@ -224,13 +282,17 @@ static int step(struct limit *limit, struct candidate *candidate, struct err *er
 	int ret = 0;
 
 	clean_one(limit, candidate, priority, &result);
+	if (result.units > 0 || result.outcome == CLEAN_CLEANED) {
+		note_removed(limit, candidate, priority, &result);
+		try_again(limit);
+	}
 	if (result.err.code == ERR_CANTCREATE) {
+		free(candidate->no_space);
+		candidate->no_space = xstrdup(result.err.msg);
 		vec_push(&limit->no_space, candidate);
 	} else if (result.outcome == CLEAN_CLEANED) {
 		ret = tell(limit, candidate, &result, err);
-		note_cleaned(limit, candidate, priority, &result);
 		offer(limit, candidate);
-		try_again(limit);
 	} else if (result.outcome == CLEAN_NOTHING || may_go_with_more(limit, priority, &result)) {
 		candidate->last_access[priority] = 0;
 		offer(limit, candidate);
@@ -242,17 +304,64 @@ static int step(struct limit *limit, struct candidate *candidate, struct err *er
 	return ret;
 }
 
+/* On a full disk on which everybody has changes, the reserve makes a beginning. */
+static struct candidate *next(struct limit *limit)
+{
+	struct candidate *candidate = pop(limit);
+	bool any = false;
+
+	if (candidate || limit->no_space.count == 0 || limit->released)
+		return candidate;
+	limit->released = true;
+	for (size_t i = 0; i < limit->mc->root_count; i++)
+		any |= trash_release(&limit->mc->roots[i]);
+	if (any)
+		try_again(limit);
+	return pop(limit);
+}
+
 static int pass_over_rest(struct limit *limit, struct err *err)
 {
-	struct clean_result result = { .outcome = CLEAN_FAILED };
 	int ret = 0;
 
-	err_set(&result.err, ERR_CANTCREATE, "there is no space to upload its changes first");
 	for (size_t i = 0; i < limit->no_space.count && ret == 0; i++) {
+		const struct candidate *candidate = limit->no_space.items[i];
+		struct clean_result result = { .outcome = CLEAN_FAILED };
+
+		err_set(&result.err, ERR_CANTCREATE, "%s", candidate->no_space);
 		limit->totals->passed++;
-		ret = tell(limit, limit->no_space.items[i], &result, err);
+		ret = tell(limit, candidate, &result, err);
 	}
 	return ret;
+}
+
+static int clean_rows(struct limit *limit, struct err *err)
+{
+	const struct clean_limit_totals *totals = limit->totals;
+	struct candidate *candidate;
+
+	if (registry_each(limit->mc->registry, take_row, limit, err) < 0)
+		return -1;
+	while (totals->after_bytes > totals->limit_bytes && (candidate = next(limit))) {
+		if (step(limit, candidate, err) < 0)
+			return -1;
+	}
+	return pass_over_rest(limit, err);
+}
+
+/* A home that the registry does not know of is neither counted nor cleaned. */
+static void warn_of_rescan(const struct limit *limit)
+{
+	int64_t interval_s = limit->mc->settings->metacache_rescan_interval_ms / 1000, when_s = 0;
+	struct err err = { 0 };
+	int ret = registry_value(limit->mc->registry, RESCAN_NOTE_WHEN, &when_s, &err);
+
+	if (ret > 0 && limit->now_s - when_s <= interval_s)
+		return;
+	if (ret >= 0)
+		err_set(&err, ERR_DATA, "no rescan within metacache_rescan_interval");
+	err_hint(&err, "homes that the registry lacks are not cleaned; run metacache-rescan");
+	metacache_warn(limit->mc, "metacache_rescan_overdue", NULL, &err);
 }
 
 int clean_to_limit(const struct metacache *mc, uint64_t limit_bytes,
@@ -272,22 +381,20 @@ int clean_to_limit(const struct metacache *mc, uint64_t limit_bytes,
 		.now_s = clock_now_ns() / 1000000000,
 	};
 	struct registry_totals used;
-	struct candidate *candidate;
+	int ret;
 
 	*totals_r = (struct clean_limit_totals){ .limit_bytes = limit_bytes };
 	if (registry_totals(mc->registry, NULL, &used, err) < 0)
 		return -1;
+	warn_of_rescan(&limit);
 	memcpy(limit.used, used.bytes_used, sizeof limit.used);
 	for (int i = 0; i < UNIT_PRIORITIES; i++)
 		totals_r->before_bytes += used.bytes_used[i];
 	totals_r->after_bytes = totals_r->before_bytes;
 	if (totals_r->before_bytes <= limit_bytes)
 		return 0;
-	if (registry_each(mc->registry, take_row, &limit, err) < 0)
-		return -1;
-	while (totals_r->after_bytes > limit_bytes && (candidate = pop(&limit))) {
-		if (step(&limit, candidate, err) < 0)
-			return -1;
-	}
-	return pass_over_rest(&limit, err);
+	ret = clean_rows(&limit, err);
+	for (size_t i = 0; i < mc->root_count; i++)
+		trash_prepare(&mc->roots[i]);
+	return ret;
 }

@@ -3,7 +3,9 @@
  *
  * Who goes first is taken from the registry; what is done is decided by clean.h's
  * rules, whatever the registry said. A user that can't be cleaned now is passed
- * over; one for whom there was no space left is tried again when there is some. */
+ * over; one for whom there was no space left is tried again when there is some. Where
+ * nothing makes any, .trash's reserve does (trash.h). Where storage has newer indexes
+ * than a changed user's, those are fetched, and then cleaned. */
 #pragma once
 
 #include "metacache/clean.h"
@@ -11,8 +13,9 @@
 
 struct clean_limit_totals {
 	uint64_t limit_bytes;
-	uint64_t before_bytes, after_bytes; /* used by all indexes, by the registry */
-	uint64_t users;                     /* of whom something was removed */
+	/* Used by all indexes, by the registry; of what was cleaned, by what was there. */
+	uint64_t before_bytes, after_bytes;
+	uint64_t users; /* of whom something was removed */
 	uint64_t units;
 	uint64_t flushed; /* units that were uploaded before */
 	uint64_t passed;  /* users that were not cleaned: busy, dirty, failed */

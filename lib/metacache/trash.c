@@ -72,10 +72,36 @@ int trash_new(const struct metacache_root *root, struct trash *trash_r, struct e
 	return 0;
 }
 
+/* One that was begun and not allocated is none. */
+static void make_reserve(int spare_fd)
+{
+	autofd int fd = fsx_openat(spare_fd, TRASH_RESERVE, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	struct stat st;
+
+	if (fd < 0 || (fstat(fd, &st) == 0 && st.st_size >= TRASH_RESERVE_BYTES))
+		return;
+	if (posix_fallocate(fd, 0, TRASH_RESERVE_BYTES) != 0)
+		(void)unlinkat(spare_fd, TRASH_RESERVE, 0);
+}
+
 void trash_prepare(const struct metacache_root *root)
 {
+	autofd int fd = -1;
+
 	(void)mkdirat(root->fd, TRASH_DIR, 0700);
 	(void)mkdirat(root->fd, TRASH_DIR "/" TRASH_SPARE, 0700);
+	fd = fsx_opendir(root->fd, TRASH_DIR "/" TRASH_SPARE);
+	if (fd < 0)
+		return;
+	(void)mkdirat(fd, TRASH_EMPTY, 0700);
+	make_reserve(fd);
+}
+
+bool trash_release(const struct metacache_root *root)
+{
+	autofd int fd = fsx_opendir(root->fd, TRASH_DIR "/" TRASH_SPARE);
+
+	return fd >= 0 && unlinkat(fd, TRASH_RESERVE, 0) == 0;
 }
 
 static void name_taken(struct trash *trash)
@@ -97,13 +123,19 @@ static int move_away(const struct metacache_root *root, const char *path, struct
 	return renameat2(root->fd, path, trash->trash_fd, trash->name, RENAME_NOREPLACE);
 }
 
+static int take_spare(const struct trash *trash)
+{
+	autofd int fd = fsx_opendir(trash->trash_fd, TRASH_SPARE);
+
+	return fd < 0 ? -1 : renameat(fd, TRASH_EMPTY, trash->trash_fd, trash->name);
+}
+
 static int swap_away(const struct metacache_root *root, const char *path, struct trash *trash)
 {
 	int saved;
 
 	if (mkdirat(trash->trash_fd, trash->name, 0700) < 0 &&
-	    ((errno != ENOSPC && errno != EDQUOT) ||
-	     renameat(trash->trash_fd, TRASH_SPARE, trash->trash_fd, trash->name) < 0))
+	    ((errno != ENOSPC && errno != EDQUOT) || take_spare(trash) < 0))
 		return -1;
 	if (renameat2(root->fd, path, trash->trash_fd, trash->name, RENAME_EXCHANGE) == 0) {
 		trash->swapped = true;

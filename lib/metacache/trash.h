@@ -5,6 +5,8 @@
  * moves a tree whole or not at all. */
 #pragma once
 
+#include <stdbool.h>
+
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "metacache/metacache.h"
@@ -13,7 +15,10 @@
 #define TRASH_TAKEN "taken-" /* nobody has looked yet whether it may be deleted */
 #define TRASH_SWAP "swap-"   /* the same of a directory inside an entry */
 #define TRASH_KEPT "kept-"   /* out of every sweep: an operator's to look at */
-#define TRASH_SPARE "spare"  /* an empty directory, for when the disk is full */
+#define TRASH_SPARE "spare"  /* what is kept for a full disk; out of every sweep: */
+#define TRASH_EMPTY "empty"  /* in it, an empty directory */
+#define TRASH_RESERVE "reserve"
+#define TRASH_RESERVE_BYTES 65536 /* allocated: enough to write down what was uploaded */
 
 struct trash {
 	int trash_fd; /* of .trash */
@@ -48,9 +53,13 @@ void trash_judged(struct trash *trash);
 int trash_put_back(struct trash *trash, const struct metacache_root *root, const char *path,
 		   struct err *err);
 
-/* Make .trash itself and the spare directory in it, while there is space. A failure
+/* Make .trash itself and what it keeps for a full disk, while there is space. A failure
  * shows when it is needed. */
 void trash_prepare(const struct metacache_root *root);
+
+/* Give the reserve's space to whoever needs it now, until the next trash_prepare().
+ * Whether there was one. */
+bool trash_release(const struct metacache_root *root);
 
 /* Remove the entry with all in it, unless it was taken and not judged, or has
  * something swapped out in it. A tree that is not or can't be removed is left to the next sweep, so

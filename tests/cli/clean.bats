@@ -214,6 +214,48 @@ limit() {
 	[ "$(tree_of "$idx" | grep -c "${USERS[0]}/mailboxes")" -gt 0 ]
 }
 
+@test "--max-space: where storage has newer indexes and nothing would be lost, those are fetched and cleaned" {
+	mkdir "$home/fts-flatcurve"
+	head -c 30000 /dev/urandom >"$home/fts-flatcurve/x"
+	mc flushall -q >/dev/null
+	storage_of >/dev/null
+	there=$(find "$W/there/idx" -mindepth 2 -maxdepth 2 -name "$user")
+	head -c 30000 /dev/urandom >>"$there/fts-flatcurve/x"
+	"$BIN/metacache-flush" -q -c "$W/there/conf" -u "$user" >/dev/null
+	tree_of "$W/there/idx" >"$BATS_TEST_TMPDIR/whole"
+	echo more >>"$home/fts-flatcurve/x"
+	mc rescan -q >/dev/null
+	limit 1B -q -f json >"$BATS_TEST_TMPDIR/out"
+	[ "$(jq -c '.summary | [.after, .users, .passed]' "$BATS_TEST_TMPDIR/out")" = '[0,2,0]' ]
+	[ -z "$(tree_of "$idx")" ]
+	diff "$BATS_TEST_TMPDIR/whole" <(storage_of)
+}
+
+@test "--max-space: before and after differ by what was removed, whatever the registry said of it" {
+	for said in 1000000000 1; do
+		mc refresh -q -u "$user" >/dev/null
+		mc rescan -q >/dev/null
+		accessed "$user" 9000000
+		other=$(sqlite3 "$W/here/state/users.db" "SELECT sum(bytes0+bytes1+bytes2+bytes3) FROM users WHERE username<>'$user'")
+		sqlite3 "$W/here/state/users.db" "UPDATE users SET access3=0, access1=0, access2=0, bytes3=0, bytes2=0, bytes1=0, bytes0=$said WHERE username='$user'"
+		limit "${other}B" -f json >"$BATS_TEST_TMPDIR/out"
+		[ "$(jq -c '.summary | [.before - .after, .after, .users]' "$BATS_TEST_TMPDIR/out")" = \
+			"[$(jq '[.users[].bytes] | add' "$BATS_TEST_TMPDIR/out"),$other,1]" ]
+		[ "$(used)" = "$other" ]
+	done
+}
+
+@test "--max-space: a registry without a rescan in metacache_rescan_interval is warned of" {
+	overdue() { limit 1G 2>&1 >/dev/null | grep -c ' metacache_rescan_overdue.*run metacache-rescan' || true; }
+	[ "$(overdue)" = 0 ]
+	sqlite3 "$W/here/state/users.db" "UPDATE notes SET value=$(($(date +%s) - 90000)) WHERE name='last_rescan'"
+	[ "$(overdue)" = 1 ]
+	limit 1G -q -o metacache_rescan_interval=2d 2>"$BATS_TEST_TMPDIR/err" >/dev/null
+	[ ! -s "$BATS_TEST_TMPDIR/err" ]
+	sqlite3 "$W/here/state/users.db" "DELETE FROM notes WHERE name='last_rescan'"
+	[ "$(overdue)" = 1 ]
+}
+
 @test "--max-space: wrong uses" {
 	stays 64 '--max-space is for all users: it needs -A' -u "$user" --max-space -o metacache_max_space=1G
 	stays 78 'metacache_max_space is 0, which is no limit' -A --max-space

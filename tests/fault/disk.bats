@@ -69,6 +69,52 @@ clean_on_full() {
 	clean_on_full ext4
 }
 
+# Nobody can be cleaned before something is written down of what was uploaded.
+limit_on_full() {
+	mount_small "$1"
+	world_make "$T/disk/world" 3
+	# The registry is elsewhere: SQLite can't do without space.
+	mv "$WORLD/here/state" "$T/state"
+	sed -i "s#^state_dir = .*#state_dir = $T/state#" "$WORLD/here/conf"
+	mc flushall -q >/dev/null
+	world_change
+	[ "$2" = unknown ] || mc rescan -q >/dev/null
+	tree_of "$WORLD/here/idx" >"$T/whole"
+	fill
+	[ "$(free_bytes)" = 0 ]
+	mc clean -A --max-space -q -o metacache_max_space=1B -f json >"$T/out" 2>"$T/err" || { cat "$T/err"; return 1; }
+	[ ! -s "$T/err" ]
+	[ "$(jq -c '.summary | [.after, .users, .passed]' "$T/out")" = '[0,3,0]' ]
+	[ -z "$(tree_of "$WORLD/here/idx")" ]
+	no_leftovers
+	rm "$T/disk"/fill.*
+	# For the next time.
+	[ "$(stat -c %s "$WORLD/here/idx/.trash/spare/reserve")" = 65536 ]
+	diff "$T/whole" <(storage_of)
+}
+
+@test "clean to a limit on a tmpfs without a free byte, all changed" { limit_on_full tmpfs known; }
+
+@test "clean to a limit on an ext4 without a free byte, all changed" { limit_on_full ext4 known; }
+
+@test "the same where the registry does not know of the changes" { limit_on_full tmpfs unknown; }
+
+@test "clean to a limit without space and without a reserve: what there was no space for is said" {
+	mount_small tmpfs
+	world_make "$T/disk/world"
+	mc flushall -q >/dev/null
+	world_change
+	mc rescan -q >/dev/null
+	tree_of "$WORLD/here/idx" >"$T/whole"
+	mv "$WORLD/here/state" "$T/state"
+	sed -i "s#^state_dir = .*#state_dir = $T/state#" "$WORLD/here/conf"
+	rm "$WORLD/here/idx/.trash/spare/reserve"
+	fill
+	run -75 mc clean -A --max-space -q -o metacache_max_space=1B
+	[[ "$output" == *".state"*"No space left on device"* ]]
+	diff "$T/whole" <(tree_of "$WORLD/here/idx")
+}
+
 clean_folders_on_full() {
 	mount_small "$1"
 	world_make "$T/disk/world"

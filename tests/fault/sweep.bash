@@ -85,8 +85,8 @@ units() { find "$WORLD/here/idx" -name 'dovecot*.index.log' ! -path '*/.trash/*'
 
 # Nothing is left over on the way in or out.
 no_leftovers() {
-	# The spare directory waits for a full disk.
-	[ -z "$(find "$WORLD/here/idx/.trash" -mindepth 1 ! -path '*/.trash/spare' 2>/dev/null)" ] || {
+	# What is spare waits for a full disk.
+	[ -z "$(find "$WORLD/here/idx/.trash" -mindepth 1 ! -path '*/.trash/spare*' 2>/dev/null)" ] || {
 		find "$WORLD/here/idx/.trash" >&2
 		return 1
 	}

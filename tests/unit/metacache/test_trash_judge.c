@@ -254,7 +254,7 @@ static void test_swap_on_full_disk(void **state)
 	char page[4096] = { 0 };
 	int ret;
 
-	mount_small(scratch, "small", "size=1m,nr_inodes=14");
+	mount_small(scratch, "small", "size=1m,nr_inodes=16");
 	disk = open_dir(scratch->fd, "small");
 	root = (struct metacache_root){ .path = path, .fd = disk };
 	make_home(root.fd);
@@ -272,18 +272,40 @@ static void test_swap_on_full_disk(void **state)
 	ret = trash_swap(&root, FOLDER, &trash, &err);
 	if (ret <= 0)
 		fail_msg("%s", err.msg);
-	assert_false(has(root.fd, ".trash/" TRASH_SPARE));
+	assert_false(has(root.fd, ".trash/" TRASH_SPARE "/" TRASH_EMPTY));
 	trash_judged(&trash);
 	trash_free(&trash);
 	trash_vacate(&root, FOLDER);
 	assert_false(has(root.fd, FOLDER));
-	assert_true(has(root.fd, ".trash/" TRASH_SPARE)); /* for the next one */
+	assert_true(has(root.fd, ".trash/" TRASH_SPARE "/" TRASH_EMPTY)); /* for the next one */
 	assert_int_equal(trash_sweep(&root, test_rules(), &err), 0);
-	assert_true(has(root.fd, ".trash/" TRASH_SPARE));
+	assert_true(has(root.fd, ".trash/" TRASH_SPARE "/" TRASH_EMPTY));
 	cleanup_fd(&fill);
 	cleanup_fd(&disk);
 	fill = disk = -1;
 	unmount_small(scratch, "small");
+}
+
+/* Allocated, out of a sweep, given back just once, made anew also where one was only begun. */
+static void test_reserve(void **state)
+{
+	static const char path[] = ".trash/" TRASH_SPARE "/" TRASH_RESERVE;
+	const struct metacache_root root = root_of(*state);
+	struct err err = { 0 };
+	struct stat st;
+
+	assert_false(trash_release(&root));
+	put(root.fd, path, "begun");
+	trash_prepare(&root);
+	assert_int_equal(trash_sweep(&root, test_rules(), &err), 0);
+	assert_int_equal(fstatat(root.fd, path, &st, 0), 0);
+	assert_int_equal(st.st_size, TRASH_RESERVE_BYTES);
+	assert_true(st.st_blocks * 512 >= TRASH_RESERVE_BYTES);
+	assert_true(trash_release(&root));
+	assert_false(has(root.fd, path));
+	assert_false(trash_release(&root));
+	trash_prepare(&root);
+	assert_true(has(root.fd, path));
 }
 
 int main(void)
@@ -296,6 +318,7 @@ int main(void)
 		scratch_test(test_swapped),
 		scratch_test(test_swap_and_vacate),
 		scratch_test(test_swap_put_back),
+		scratch_test(test_reserve),
 		scratch_test(test_swap_on_full_disk),
 	};
 

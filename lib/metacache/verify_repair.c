@@ -189,7 +189,7 @@ static void refresh(struct repair *repair)
 	note_failure(repair, ret < 0 ? &err : &result.err);
 }
 
-static void flush(struct repair *repair, struct tidy *tidy)
+static void flush_once(struct repair *repair, struct tidy *tidy)
 {
 	struct flush_options options = { .many_users = true };
 	struct flush_result result;
@@ -200,6 +200,13 @@ static void flush(struct repair *repair, struct tidy *tidy)
 		note_failure(repair, &err);
 	else
 		note_failure(repair, &result.err);
+}
+
+/* A base that was replaced is only deleted after another look at storage. */
+static void flush(struct repair *repair, struct tidy *tidy)
+{
+	flush_once(repair, tidy);
+	flush_once(repair, tidy);
 }
 
 static bool is_deletion_of(const struct verify_finding *finding, const char *unit)

@@ -108,7 +108,7 @@ limit_on_full() {
 	tree_of "$WORLD/here/idx" >"$T/whole"
 	mv "$WORLD/here/state" "$T/state"
 	sed -i "s#^state_dir = .*#state_dir = $T/state#" "$WORLD/here/conf"
-	rm "$WORLD/here/idx/.trash/spare/reserve"
+	rm -f "$WORLD/here/idx/.trash/spare/reserve"
 	fill
 	run -75 mc clean -A --max-space -q -o metacache_max_space=1B
 	[[ "$output" == *".state"*"No space left on device"* ]]

@@ -262,7 +262,8 @@ static int unpack(struct bundles *bundles, const struct remote_object *tip, stru
 
 	if (trash_new(look->home.root, &staging, err) < 0)
 		return -1;
-	ret = fetch_unit(look->mc, &look->home, &alone, NULL, staging.fd, "unit", &fetched, &refused);
+	ret = fetch_unit(look->mc, &look->home, &alone, NULL, staging.fd, "unit", &fetched,
+			 &refused);
 	look->stale |= ret == 0;
 	look->counts.bytes += fetched.bytes;
 	if (ret < 0 && (refused.code != ERR_DATA || !fetched.refused)) {

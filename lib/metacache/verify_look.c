@@ -117,7 +117,9 @@ static const struct remote_object *find_newer(const struct verify_look *look,
 	for (size_t i = 0; i < remote->objects.count; i++) {
 		const struct remote_object *object = &remote->objects.items[i];
 
-		if (!verify_bundles_contained(remote, &look->included[remote - look->remote.items],
+		/* An orphan is a drift of its own. */
+		if (!remote_is_orphan(remote, object) &&
+		    !verify_bundles_contained(remote, &look->included[remote - look->remote.items],
 					      object))
 			vec_push(&rest.objects, *object);
 	}

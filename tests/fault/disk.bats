@@ -150,7 +150,7 @@ clean_folders_on_full() {
 	diff "$T/whole" <(tree_of "$WORLD/here/idx")
 	rm "$T/disk"/fill.*
 	mc flush -q -u "${USERS[0]}" >/dev/null
-	[ "$(find "$T/store" -name 'bundle.*' | wc -l)" = "$(units)" ]
+	[ "$(find "$T/store" -name "bundle.*" ! -name "*-*" | wc -l)" = "$(units)" ]
 	rm -rf "$WORLD"/here/idx/??/*
 	fill
 	run mc refresh -q -u "${USERS[0]}"

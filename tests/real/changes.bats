@@ -189,11 +189,22 @@ is_unimportant() {
 	size=$(cat "$folder"/dovecot.index* | wc -c)
 	echo "# the folder's files: $size bytes" >&3
 	[ "$size" -gt 1000000 ]
+	inode=$(stat -c %i "$folder/dovecot.index")
+	# Until Dovecot has written its index anew, which is larger than the log's tail.
+	rewritten() {
+		on a "$user" store Big 100:109 +FLAGS '(\Flagged)'
+		on a "$user" store Big 100:109 -FLAGS '(\Flagged)'
+		[ "$(stat -c %i "$folder/dovecot.index")" != "$inode" ]
+	}
+	poll_until 60 rewritten
+	flush >/dev/null
 	on a "$user" store Big 100:109 +FLAGS '(\Flagged)'
 	changed=$(flush | jq .summary.bytes)
 	diff=$(find "$DIR/store" -path "*$user/mailboxes/${folder##*/}/idx/bundle.*-*")
 	echo "# uploaded $changed bytes in all, $(stat -c %s "$diff") of the folder" >&3
 	[ "$(stat -c %s "$diff")" -le 2048 ]
+	mc a unpack -l -f json "$diff" >"$DIR/listed"
+	[ "$(jq -c '.[] | map(select(.name == "dovecot.index")) | .[0] | [.packed, .from]' "$DIR/listed")" = '[0,"dovecot.index"]' ]
 	on a "$user" dump >"$DIR/before.txt"
 	flush >/dev/null # folders that the dump has opened first
 	on b "$user" dump >"$DIR/after.txt"

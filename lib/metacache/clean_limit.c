@@ -274,6 +274,25 @@ static int tell(const struct limit *limit, const struct candidate *candidate,
 	return limit->fn ? limit->fn(limit->ctx, candidate->user, result, err) : 0;
 }
 
+/* A row without a home: a clean that was killed had removed it, or somebody else. */
+static void forget(struct limit *limit, struct candidate *candidate)
+{
+	struct clean_limit_totals *totals = limit->totals;
+	struct err err = { 0 };
+
+	for (unsigned i = 0; i < UNIT_PRIORITIES; i++) {
+		uint64_t bytes = candidate->bytes[i];
+
+		totals->before_bytes -= bytes < totals->before_bytes ? bytes : totals->before_bytes;
+		totals->after_bytes -= bytes < totals->after_bytes ? bytes : totals->after_bytes;
+		limit->used[i] -= bytes < limit->used[i] ? bytes : limit->used[i];
+	}
+	if (!limit->options->dry_run &&
+	    registry_remove(limit->mc->registry, candidate->user, &err) < 0)
+		metacache_warn(limit->mc, "metacache_registry_failed", candidate->user, &err);
+	free_candidate(candidate);
+}
+
 /* Takes the candidate over. */
 static int step(struct limit *limit, struct candidate *candidate, struct err *err)
 {
@@ -286,7 +305,9 @@ static int step(struct limit *limit, struct candidate *candidate, struct err *er
 		note_removed(limit, candidate, priority, &result);
 		try_again(limit);
 	}
-	if (result.err.code == ERR_CANTCREATE) {
+	if (result.err.code == ERR_NOUSER) {
+		forget(limit, candidate);
+	} else if (result.err.code == ERR_CANTCREATE) {
 		free(candidate->no_space);
 		candidate->no_space = xstrdup(result.err.msg);
 		vec_push(&limit->no_space, candidate);

@@ -260,3 +260,11 @@ limit() {
 	stays 64 '--max-space is for all users: it needs -A' -u "$user" --max-space -o metacache_max_space=1G
 	stays 78 'metacache_max_space is 0, which is no limit' -A --max-space
 }
+
+@test "--max-space: a row without a home is forgotten, and no use of space" {
+	rm -rf "$home"
+	limit 1B -f json >"$BATS_TEST_TMPDIR/out"
+	[ "$(jq -c '.users[] | [.username, .result]' "$BATS_TEST_TMPDIR/out" | sort -u)" = "[\"${USERS[1]}\",\"cleaned\"]" ]
+	[ "$(jq .summary.after "$BATS_TEST_TMPDIR/out")" = 0 ]
+	[ -z "$(fields username list)" ]
+}

@@ -213,11 +213,9 @@ clean_until_gone() { "$BIN/metacache-clean" -q -c "$WORLD/here/conf" "$@" || [ $
 		world_change
 		mc flushall -q >/dev/null
 		tree_of "$WORLD/here/idx" >"$T/whole"
-		# A lost base, a diff that is none, damaged blocks, an old registry.
+		# A lost base, damaged blocks, an old registry.
 		base=$(find "$WORLD/store" -path '*/mailboxes/*' -name 'bundle.*' ! -name '*-*' | head -1)
 		rm "$base"*
-		base=$(find "$WORLD/store" -path '*/mailboxes/*' -name 'bundle.*' ! -name '*-*')
-		touch "${base%/*}/bundle.1.00000.0123456789abcdef0123456789abcdef-0123456789abcdef0123456789abcdef"
 		echo x >>"$(find "$WORLD/here/idx" -path '*.com/.state.blocks')"
 		rm "$WORLD"/here/state/users.db*
 		mv "$T"/rows/* "$WORLD/here/state" && rmdir "$T/rows"

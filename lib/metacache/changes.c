@@ -111,6 +111,11 @@ void changes_find(int unitfd, const struct unit *unit, const struct state *state
 		find_in_log(unitfd, unit, state, found_r);
 }
 
+bool changes_to_keep(const struct changes_found *found)
+{
+	return found->class == CHANGES_IMPORTANT || found->appends > 0;
+}
+
 /* One that was deleted elsewhere and is left over here is none of them, as in a flush. */
 static bool counts(const struct unit *unit, const struct state *root_state)
 {

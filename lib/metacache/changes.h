@@ -22,6 +22,12 @@ struct changes_found {
 void changes_find(int unitfd, const struct unit *unit, const struct state *state,
 		  struct changes_found *found_r);
 
+/* Whether something would be lost if another version of the unit took its place: an
+ * important change, or a mail appended. Without a plugin that lists mails in storage
+ * Dovecot finds an appended mail by its index only (sdbox), and would give its UID to
+ * another one. */
+bool changes_to_keep(const struct changes_found *found);
+
 /* Whether folders of the home came or went since the root indexes were uploaded, by
  * the root's state. */
 bool changes_in_folders(const struct home *home, const struct state *root_state);

@@ -277,16 +277,10 @@ static int tell(const struct limit *limit, const struct candidate *candidate,
 /* A row without a home: a clean that was killed had removed it, or somebody else. */
 static void forget(struct limit *limit, struct candidate *candidate)
 {
-	struct clean_limit_totals *totals = limit->totals;
+	uint64_t said = take_off(limit, candidate, 0, UINT64_MAX);
 	struct err err = { 0 };
 
-	for (unsigned i = 0; i < UNIT_PRIORITIES; i++) {
-		uint64_t bytes = candidate->bytes[i];
-
-		totals->before_bytes -= bytes < totals->before_bytes ? bytes : totals->before_bytes;
-		totals->after_bytes -= bytes < totals->after_bytes ? bytes : totals->after_bytes;
-		limit->used[i] -= bytes < limit->used[i] ? bytes : limit->used[i];
-	}
+	limit->totals->before_bytes -= lesser(said, limit->totals->before_bytes);
 	if (!limit->options->dry_run &&
 	    registry_remove(limit->mc->registry, candidate->user, &err) < 0)
 		metacache_warn(limit->mc, "metacache_registry_failed", candidate->user, &err);

@@ -226,7 +226,7 @@ static int upload(struct flush_unit *job, const struct snapshot *snapshot,
  * the next refresh. */
 static int obsolete(struct flush_unit *job, const struct remote_unit *remote)
 {
-	if (!job->known || find_changes(job)->class == CHANGES_IMPORTANT)
+	if (!job->known || changes_to_keep(find_changes(job)))
 		return conflict(job, remote_unknown(remote, &job->state)->name, "changed here");
 	job->outcome = FLUSH_OBSOLETE;
 	return 0;

@@ -132,7 +132,7 @@ static bool has_important_changes(int unitfd, const struct unit *unit, const str
 	if (!state)
 		return true;
 	changes_find(unitfd, unit, state, &found);
-	return !state->installing && found.class == CHANGES_IMPORTANT;
+	return !state->installing && changes_to_keep(&found);
 }
 
 static enum refresh_outcome judge_obsolete(const struct refresh *refresh, int unitfd,

@@ -188,14 +188,14 @@ renamed_and_deleted() {
 	mc b flush -u "$user"
 	# A delivery has no post-login script: A's obsolete copy changes too.
 	deliver_on a "$user" 1 late
-	tree=$(find "$(home_of a "$user")" -type f ! -name '.state*' -print0 | sort -z | xargs -0 sha256sum)
+	tree=$(find "$(home_of a "$user")/mailboxes" -type f ! -name '.state*' -print0 | sort -z | xargs -0 sha256sum)
 	objects=$(find "$DIR/store" -type f | sort)
 	run -65 --separate-stderr mc a flush -u "$user"
 	[[ $stderr == *"another writer"*"both are kept"* ]]
 	run -65 --separate-stderr mc a refresh -u "$user"
 	[[ $stderr == *"both are kept"* ]]
 	run -65 --separate-stderr mc a clean -u "$user"
-	[ "$tree" = "$(find "$(home_of a "$user")" -type f ! -name '.state*' -print0 | sort -z | xargs -0 sha256sum)" ]
+	[ "$tree" = "$(find "$(home_of a "$user")/mailboxes" -type f ! -name '.state*' -print0 | sort -z | xargs -0 sha256sum)" ]
 	[ "$objects" = "$(find "$DIR/store" -type f | sort)" ]
 
 	# The word of an operator: what storage has.

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/mem.h"
+
 const char *changes_log_name(const struct unit *unit)
 {
 	switch (unit->kind) {
@@ -13,6 +15,13 @@ const char *changes_log_name(const struct unit *unit)
 		break;
 	}
 	return NULL;
+}
+
+char *changes_index_name(const struct unit *unit)
+{
+	const char *log_name = changes_log_name(unit);
+
+	return log_name ? xstrndup(log_name, strlen(log_name) - strlen(".log")) : NULL;
 }
 
 /* The files of an index, which its log answers for, and caches. */

@@ -32,5 +32,7 @@ bool changes_to_keep(const struct changes_found *found);
  * the root's state. */
 bool changes_in_folders(const struct home *home, const struct state *root_state);
 
-/* The log that says what happened to a unit, or NULL: an FTS unit has none. */
+/* The log that says what happened to a unit, or NULL: an FTS unit has none. And the
+ * index that it belongs to ("dovecot.index"); to be freed. */
 const char *changes_log_name(const struct unit *unit);
+char *changes_index_name(const struct unit *unit);

@@ -223,11 +223,6 @@ static int find_heads(struct fetch *fetch, bool read_one, struct heads *heads, s
 	return 1;
 }
 
-static bool is_applied(const struct state *state, const char *name)
-{
-	return (state->base && strcmp(state->base, name) == 0) || str_vec_has(&state->diffs, name);
-}
-
 /* The operator has chosen storage: the newest that is not what is here already. All
  * others count as contained in it. */
 static void choose_other(const struct fetch *fetch, const struct state *discard,
@@ -238,7 +233,7 @@ static void choose_other(const struct fetch *fetch, const struct state *discard,
 
 	while (at < heads->heads.count &&
 	       (is_orphan(fetch, &heads->heads.items[at]) ||
-		is_applied(discard, heads->heads.items[at].object->name)))
+		state_is_applied(discard, heads->heads.items[at].object->name)))
 		at++;
 	if (at == heads->heads.count)
 		return;
@@ -325,16 +320,15 @@ static void note_blocks(const struct fetch *fetch, const char *base, int dirfd,
 			const struct bundle_manifest *manifest, struct blocks *blocks_r)
 {
 	autounit struct unit unit = { 0 };
-	const char *log_name;
+	autofree char *index = NULL;
 
 	*blocks_r = (struct blocks){ 0 };
 	if (spool_size(fetch->spool) < fetch->mc->settings->metacache_diff_min_bytes ||
 	    blocks_from_dir(base, dirfd, manifest, blocks_r, NULL) < 0)
 		return;
 	unit_classify(manifest->unit, &fetch->mc->rules, &unit);
-	log_name = changes_log_name(&unit);
-	if (log_name) {
-		autofree char *index = xstrndup(log_name, strlen(log_name) - strlen(".log"));
+	index = changes_index_name(&unit);
+	if (index) {
 		autofd int fd = fsx_openat(dirfd, index, O_RDONLY, 0);
 		struct fsx_stat st;
 

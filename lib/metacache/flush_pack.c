@@ -42,14 +42,6 @@ static struct bundle_source *copy_sources(const struct snapshot *snapshot)
 	return sources;
 }
 
-/* "dovecot.index" of "dovecot.index.log". */
-static char *index_name(const struct unit *unit)
-{
-	const char *log_name = changes_log_name(unit);
-
-	return log_name ? xstrndup(log_name, strlen(log_name) - strlen(".log")) : NULL;
-}
-
 void flush_pack_log_end(const struct unit *unit, const struct snapshot *snapshot,
 			struct index_position *end_r)
 {
@@ -87,7 +79,7 @@ static bool base_index_will_do(const struct snapshot *snapshot, const char *inde
 static void keep_index(const struct unit *unit, const struct snapshot *snapshot,
 		       const struct blocks *blocks, struct bundle_source *sources)
 {
-	autofree char *index = index_name(unit);
+	autofree char *index = changes_index_name(unit);
 	const struct bundle_source *source = index ? find_source(snapshot, index) : NULL;
 	const struct blocks_file *file = index ? blocks_find(blocks, index) : NULL;
 
@@ -99,7 +91,7 @@ static void keep_index(const struct unit *unit, const struct snapshot *snapshot,
 static void note_index(const struct unit *unit, const struct snapshot *snapshot,
 		       struct blocks *blocks)
 {
-	autofree char *index = index_name(unit);
+	autofree char *index = changes_index_name(unit);
 	const struct bundle_source *source = index ? find_source(snapshot, index) : NULL;
 
 	if (source)

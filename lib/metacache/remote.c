@@ -258,12 +258,6 @@ static bool is_own(const struct remote_object *object, const struct state *state
 	return false;
 }
 
-static bool is_applied(const struct remote_object *object, const struct state *state)
-{
-	return (state->base && strcmp(object->name, state->base) == 0) ||
-	       str_vec_has(&state->diffs, object->name);
-}
-
 /* Contained in what is applied, written from this tree, or seen before. */
 static bool is_superseded(const struct remote_object *object, const struct state *state)
 {
@@ -272,8 +266,8 @@ static bool is_superseded(const struct remote_object *object, const struct state
 
 static bool is_known(const struct remote_object *object, const struct state *state)
 {
-	return is_applied(object, state) || str_vec_has(&state->unmerged, object->name) ||
-	       is_superseded(object, state);
+	return state_is_applied(state, object->name) ||
+	       str_vec_has(&state->unmerged, object->name) || is_superseded(object, state);
 }
 
 const struct remote_object *remote_find_object(const struct remote_unit *unit, const char *name)
@@ -327,7 +321,7 @@ enum remote_verdict remote_judge(const struct remote_unit *unit, const struct st
 		const struct remote_object *object = &unit->objects.items[i];
 
 		has_base |= state->base && strcmp(object->name, state->base) == 0;
-		if (own_r && !is_applied(object, state) &&
+		if (own_r && !state_is_applied(state, object->name) &&
 		    !str_vec_has(&state->unmerged, object->name) && is_superseded(object, state))
 			vec_push(own_r, xstrdup(object->name));
 	}

@@ -323,6 +323,12 @@ int state_write(int unitfd, const struct state *state, struct fsx_stat *stat_r, 
 	return fsx_replace(unitfd, UNIT_STATE_NAME, text.data, text.len, 0600, false, stat_r, err);
 }
 
+bool state_is_applied(const struct state *state, const char *bundle)
+{
+	return (state->base && strcmp(state->base, bundle) == 0) ||
+	       str_vec_has(&state->diffs, bundle);
+}
+
 void state_set_files(struct state *state, const struct unit_file_vec *files)
 {
 	unit_files_free(&state->files);

@@ -76,6 +76,9 @@ int state_parse(const char *text, size_t len, struct state *state_r, struct err 
  * NULL) is that of the new file. */
 int state_write(int unitfd, const struct state *state, struct fsx_stat *stat_r, struct err *err);
 
+/* Whether this bundle is the base or one of the diffs that the tree was made of. */
+bool state_is_applied(const struct state *state, const char *bundle);
+
 /* Take over the unit's files as those of the last upload. */
 void state_set_files(struct state *state, const struct unit_file_vec *files);
 

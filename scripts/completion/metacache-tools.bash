@@ -51,5 +51,5 @@ _metacache_tools() {
 
 complete -F _metacache_tools \
 	metacache-clean metacache-config metacache-dump metacache-flush metacache-flushall metacache-list \
-	metacache-refresh metacache-remove metacache-rescan metacache-status metacache-unpack \
+	metacache-prune metacache-refresh metacache-remove metacache-rescan metacache-status metacache-unpack \
 	metacache-update-userdb metacache-verify

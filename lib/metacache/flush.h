@@ -51,7 +51,8 @@ struct flush_result {
 	struct err err; /* the first of the worst */
 };
 
-/* One user. Units are worked on by `pool` (never by the calling thread's own pool).
+/* One user. Units are worked on by `pool` (never by the calling thread's own pool). With
+ * `tidy` NULL nothing is deleted in storage.
  * 0 with result_r filled in, whatever the outcome; -1 only when nothing could be
  * done: locked (ERR_BUSY), gone (ERR_NOTFOUND), unreadable, no listing. */
 int flush_user(const struct metacache *mc, const struct metacache_home *home,

@@ -53,5 +53,5 @@ _metacache_tools() {
 
 complete -F _metacache_tools \
 	metacache-boot metacache-clean metacache-config metacache-dump metacache-flush metacache-flushall \
-	metacache-list metacache-refresh metacache-remove metacache-rescan metacache-status metacache-unpack \
-	metacache-update-userdb metacache-verify
+	metacache-list metacache-prune metacache-refresh metacache-remove metacache-rescan metacache-status \
+	metacache-unpack metacache-update-userdb metacache-verify

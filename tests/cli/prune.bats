@@ -14,16 +14,16 @@ setup() {
 }
 
 # owned USER HOST …: what the director knows, and nothing else.
-owned() { printf '%s\t%s\n' "$@" >"$MAP"; }
+owned() { printf '%s\t%s\n' "$@" '' here '' there >"$MAP"; }
 
-# age [DIR]: nobody was there for 40 days, as far as files, .state and the registry tell.
+# age: nobody was there for 40 days, as far as files, .state and the registry tell. The files have
+# other times then, which is a change.
 age() {
-	local dir=${1:-$idx} state
-	find "$dir" -type f -name 'dovecot*' -exec touch -d '40 days ago' {} +
-	find "$dir" -type f -name subscriptions -exec touch -d '40 days ago' {} +
-	while read -r state; do
-		sed -i 's/"last_access":[0-9]*/"last_access":1700000000/' "$state"
-	done < <(find "$dir" -name .state)
+	find "$idx" -type f \( -name 'dovecot*' -o -name subscriptions \) -exec touch -d '40 days ago' {} +
+	age_state
+}
+age_state() {
+	find "$idx" -name .state -exec sed -i 's/"last_access":[0-9]*/"last_access":1700000000/' {} +
 	mc rescan -q >/dev/null
 }
 
@@ -111,7 +111,8 @@ in_storage() { storage_of | grep "/$user/"; }
 	[ "$(mc prune --delete -A -f json | jq -c '.summary | [.deleted, .bytes]')" = "[1,$bytes]" ]
 	[ ! -e "$home" ]
 	[ -e "$(find "$idx" -name "$other")" ]
-	run -74 mc prune -A >/dev/full
+	says_full() { "$BIN/metacache-prune" -c "$W/here/conf" -A >/dev/full 2>&1; }
+	run -74 says_full
 }
 
 @test "recent: by a file's time, by .state, by the registry; and by how much is asked" {
@@ -168,6 +169,8 @@ in_storage() { storage_of | grep "/$user/"; }
 	owned "$other" there
 	stays 75 keep owner_unknown "1 user is kept, as it is not known to whom they belong"
 	: >"$MAP"
+	stays 75 keep owner_unknown "as it is not known"
+	owned ''
 	stays 75 keep owner_unknown "as it is not known"
 }
 
@@ -256,7 +259,9 @@ in_storage() { storage_of | grep "/$user/"; }
 	for action in unavailable 500 truncate denied fail; do
 		stays 75 keep storage_unknown "$user: " -o "obox_index_fs=fault:list@*=$action:posix:$W/store"
 	done
-	stays 75 keep storage_unknown "$user: " -o "obox_index_fs=posix:$W/none"
+	remember
+	says 69 "$W/none: No such file" prune -q --delete -A -o "obox_index_fs=posix:$W/none"
+	untouched
 }
 
 @test "not in storage any more, not whole, or empty: 65" {
@@ -293,12 +298,14 @@ in_storage() { storage_of | grep "/$user/"; }
 	mkdir "$home/fts-flatcurve"
 	head -c 9000 /dev/urandom >"$home/fts-flatcurve/x"
 	mc flushall -q >/dev/null
-	goes_on_there
+	storage_of >/dev/null
 	echo more >>"$(find "$W/there/idx" -path "*$user/fts-flatcurve/x")"
 	there flush -q -u "$user" >/dev/null
 	echo more here >>"$home/fts-flatcurve/x"
 	touch -d '40 days ago' "$home/fts-flatcurve/x"
-	age
+	age_state
+	mc prune -u "$user" -f json >"$BATS_TEST_TMPDIR/out"
+	[ "$(jq -c '.users[0] | [.decision, .changes]' "$BATS_TEST_TMPDIR/out")" = '["delete","unimportant"]' ]
 	goes obsolete
 }
 
@@ -316,9 +323,10 @@ in_storage() { storage_of | grep "/$user/"; }
 	goes_on_there mailboxes
 	log=$(find "$home/mailboxes" -name dovecot.index.log | head -1)
 	echo changed >>"$log"
-	age
+	touch -d '40 days ago' "$log"
+	mc rescan -q >/dev/null
 	mc prune --discard-important -u "$user" -f json >"$BATS_TEST_TMPDIR/out"
-	[ "$(jq -r '.users[0].lost' "$BATS_TEST_TMPDIR/out")" = "folder ${log:$((${#home} + 1)):-18}: the log cannot be read" ]
+	[ "$(jq -r '.users[0].lost' "$BATS_TEST_TMPDIR/out")" = "${log:$((${#home} + 1)):-18}: there was no log at the upload" ]
 	mc prune --delete --discard-important -u "$user" -f json >"$BATS_TEST_TMPDIR/done"
 	[ "$(jq -r '.users[0] | [.lost, .deleted] | @tsv' "$BATS_TEST_TMPDIR/done")" = \
 		"$(jq -r '.users[0].lost' "$BATS_TEST_TMPDIR/out")"$'\ttrue' ]
@@ -335,18 +343,77 @@ in_storage() { storage_of | grep "/$user/"; }
 	[ "$(sha256sum <"$(find "$W/there/idx" -path "*$user/dovecot.list.index.log")")" = "$root" ]
 }
 
-@test "two writers' bundles in storage: a conflict, although nothing changed here since" {
-	goes_on_there
+# Bundles of a user, without those that are diffs where that is asked for.
+bases_of() { find "$W/store" -path "*/$user/*" -name 'bundle.*' ! -name '*-*'; }
+diffs_of() { find "$W/store" -path "*/$user/*" -name 'bundle.*-*'; }
+
+# Here has uploaded diffs D1 on the bases that there has, too.
+diffs_here() {
+	storage_of >/dev/null
 	world_change
 	age
-	mc flush -q --overwrite -u "$user" >/dev/null
-	echo "of there, late" >>"$(find "$W/there/idx" -path "*$user/*" -name dovecot.list.index.log)"
-	there flush -q --overwrite -u "$user" >/dev/null 2>&1 || true
-	# Put back what the other one superseded: now storage has both.
-	cp -a "$W/store" "$W/store.there"
-	stays 0 delete obsolete '' || true
-	base=$(jq -r .base "$home/.state")
-	[ -n "$base" ]
+	mc flush -q -u "$user" >/dev/null
+	mkdir "$W/away"
+	diffs_of >"$W/away/list"
+	[ -s "$W/away/list" ]
+}
+take_away() { while read -r diff; do mv "$diff" "$W/away/${diff##*/}"; done <"$W/away/list"; }
+bring_back() { while read -r diff; do cp "$W/away/${diff##*/}" "$diff"; done <"$W/away/list"; }
+
+@test "two writers' bundles in storage, neither contains the other: a conflict, although all of it was uploaded" {
+	diffs_here
+	take_away
+	world_change there
+	there flush -q -u "$user" >/dev/null
+	bring_back
+	stays 65 keep conflict "another writer's bundle does not contain it"
+}
+
+@test "what was uploaded from here is still listed, but a newer bundle says that it contains it: obsolete" {
+	diffs_here
+	while read -r diff; do cp "$diff" "$W/away/${diff##*/}"; done <"$W/away/list"
+	storage_of >/dev/null
+	world_change there
+	there flush -q -u "$user" >/dev/null
+	bring_back
+	goes obsolete
+}
+
+@test "a newer base that stands in for that from here: obsolete, whether that is still listed or not" {
+	storage_of >/dev/null
+	mkdir "$W/away"
+	bases_of >"$W/away/list"
+	while read -r base; do cp "$base" "$W/away/${base##*/}"; done <"$W/away/list"
+	world_change there
+	there flush -q --overwrite -u "$user" >/dev/null
+	[ "$(bases_of | wc -l)" = 3 ]
+	[ "$(plan -u "$user")" = $'delete\tobsolete\tno' ]
+	bring_back
+	[ "$(bases_of | wc -l)" = 6 ]
+	goes obsolete
+}
+
+@test "the newer bundle is damaged, or of another unit, and what was here is in no other: kept, 75" {
+	diffs_here
+	storage_of >/dev/null
+	world_change there
+	there flush -q -u "$user" >/dev/null
+	diffs_of >"$W/newer"
+	cp "$(head -1 "$W/newer")" "$W/good"
+	head -c 999 /dev/urandom >"$(head -1 "$W/newer")"
+	stays 75 keep storage_unknown ''
+	cp "$(tail -1 "$W/newer")" "$(head -1 "$W/newer")"
+	stays 75 keep storage_unknown 'of another unit'
+	: >"$(head -1 "$W/newer")"
+	stays 75 keep storage_unknown '' --discard-important
+	cp "$W/good" "$(head -1 "$W/newer")"
+	goes obsolete
+}
+
+@test "only a diff without its base is left in storage: kept, 75, whatever an operator says" {
+	goes_on_there
+	bases_of | xargs rm
+	stays 75 keep storage_unknown 'storage has only a diff whose base is gone' --discard-important
 }
 
 @test "a refresh that was cut short: 75" {
@@ -362,7 +429,7 @@ in_storage() { storage_of | grep "/$user/"; }
 @test "--limit: no more than so many" {
 	users 4 flushed
 	printf 'director = map:%s\n' "$MAP" >>"$W/here/conf"
-	for one in "${USERS[@]}"; do printf '%s\tthere\n' "$one"; done >"$MAP"
+	{ printf '\there\n' && printf '%s\tthere\n' "${USERS[@]}"; } >"$MAP"
 	age && mc flushall -q >/dev/null
 	[ "$(plan --limit 3 -A | sort | uniq -c | tr -s ' ')" = $' 3 delete\tunchanged\tno\n 1 keep\tlimit\tno' ]
 	mc prune -q --delete --limit 3 -A -f json >"$BATS_TEST_TMPDIR/out"
@@ -382,7 +449,7 @@ in_storage() { storage_of | grep "/$user/"; }
 	says 64 'leave out -u and -F' prune -u "$user" '*'
 	says 64 'leave out -u and -F' prune -u "$user" -A
 	says 64 '' prune -q --delete -u ../../etc
-	says 64 "--older-than \"1\" has no unit" prune -A --older-than 1
+	says 64 "--older-than \"1\" is missing units" prune -A --older-than 1
 	says 64 '--startup is --older-than 1d' prune -A --older-than 1d --startup
 	says 64 'expected a number' prune -A --limit x
 	untouched
@@ -399,7 +466,7 @@ in_storage() { storage_of | grep "/$user/"; }
 	untouched
 }
 
-@test "an empty home, and one in two roots" {
+@test "an empty home" {
 	rm -rf "$home"
 	mkdir "$home"
 	remember

@@ -184,6 +184,26 @@ static int is_included(const struct compared *compared, const char *name, struct
 	return 0;
 }
 
+/* The newest of another writer is a bundle of this unit: 1, -1. */
+static int check_newest(const struct compared *compared, struct err *err)
+{
+	const struct remote_unit *remote = compared->remote;
+	automanifest struct bundle_manifest manifest = { 0 };
+	size_t i = remote->objects.count;
+	int ret;
+
+	while (!is_readable_unknown(compared, &remote->objects.items[--i]))
+		;
+	ret = fetch_manifest(compared->look->mc, &compared->look->home, remote,
+			     &remote->objects.items[i], &manifest, err);
+	if (ret == 0)
+		return err_set(err, ERR_BUSY, "storage changes just now");
+	if (ret > 0 && strcmp(manifest.unit_id, compared->unit->id) != 0)
+		return err_set(err, ERR_DATA, "%s in storage is of another unit",
+			       remote->objects.items[i].name);
+	return ret;
+}
+
 /* What was uploaded or downloaded last. Not listed any more: then another writer has superseded
  * it, who only deletes what he contains. */
 static int is_contained(const struct compared *compared, struct err *err)
@@ -249,6 +269,9 @@ static unsigned judge_newer(const struct compared *compared)
 		return in_conflict(compared, found->class == CHANGES_IMPORTANT ? found->reason
 									       : "mails appended");
 	ret = is_contained(compared, &err);
+	/* All there is of it may be in that one. */
+	if (ret > 0 && !remote_holds(compared->remote, &compared->state))
+		ret = check_newest(compared, &err);
 	if (ret < 0)
 		return untold(compared, &err);
 	return ret > 0 ? PRUNE_UNIT_OBSOLETE

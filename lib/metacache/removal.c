@@ -55,6 +55,18 @@ int removal_taken(const struct metacache *mc, const struct metacache_home *home,
 	return 0;
 }
 
+int removal_keep(const struct metacache *mc, const struct metacache_home *home, const char *path,
+		 const struct home *before, char kept_r[4096], struct err *err)
+{
+	autotrash struct trash trash = TRASH_NONE;
+
+	if (trash_take(home->root, path, &trash, err) < 0)
+		return -1;
+	if (check_moved(mc, home->user, &trash, before, err) < 0)
+		return put_back(home, &trash, path, err);
+	return trash_keep(&trash, home->root, kept_r, err);
+}
+
 int removal_directory(const struct metacache *mc, const struct metacache_home *home,
 		      const char *path, const struct home *before, struct err *err)
 {

@@ -13,7 +13,12 @@
 int removal_directory(const struct metacache *mc, const struct metacache_home *home,
 		      const char *path, const struct home *before, struct err *err);
 
-/* The same for what the caller has taken away from `path` already. */
+/* The same, but not deleted in the end: kept_r is the path in .trash where it stays for an
+ * operator. */
+int removal_keep(const struct metacache *mc, const struct metacache_home *home, const char *path,
+		 const struct home *before, char kept_r[4096], struct err *err);
+
+/* removal_directory() for what the caller has taken away from `path` already. */
 int removal_taken(const struct metacache *mc, const struct metacache_home *home,
 		  struct trash *trash, const char *path, const struct home *before,
 		  struct err *err);

@@ -6,6 +6,7 @@
 #include "base/workers.h"
 #include "metacache/flush.h"
 #include "metacache/removal.h"
+#include "metacache/trash.h"
 #include "metacache/user_lock.h"
 
 void prune_act_init(struct prune_act *act, const struct metacache *mc,
@@ -67,6 +68,7 @@ struct work {
 	struct prune_facts facts;
 	struct prune_look look;
 	int lock;
+	bool released; /* .trash's reserve */
 	struct prune_texts *texts;
 	struct prune_result *result;
 };
@@ -147,7 +149,7 @@ static void describe(struct work *work, struct prune_verdict verdict)
 /* ---- doing it ---- */
 
 /* The uploads are looked for in storage afterwards, so only a failure ends it here. */
-static int flush(struct work *work, struct err *err)
+static int flush_once(struct work *work, struct err *err)
 {
 	const struct flush_options options = { .many_users = true };
 	struct prune_act *act = work->act;
@@ -159,6 +161,18 @@ static int flush(struct work *work, struct err *err)
 		return 0;
 	*err = result.err;
 	return -1;
+}
+
+/* On a full disk with what .trash keeps for that; the deletion gives it back. */
+static int flush(struct work *work, struct err *err)
+{
+	int ret = flush_once(work, err);
+
+	if (ret < 0 && err->code == ERR_CANTCREATE && trash_release(work->look.home.root)) {
+		work->released = true;
+		ret = flush_once(work, err);
+	}
+	return ret;
 }
 
 /* The first answer may be minutes old. */
@@ -214,6 +228,8 @@ static struct prune_verdict finish(struct work *work)
 		return verdict;
 	if (remove_home(work, &err) < 0)
 		return failed(work, &err);
+	if (work->released)
+		trash_prepare(work->look.home.root);
 	forget(work);
 	work->result->deleted = true;
 	return verdict;

@@ -286,6 +286,26 @@ in_storage() { storage_of | grep "/$user/"; }
 	diff "$BATS_TEST_TMPDIR/whole" <(in_storage)
 }
 
+@test "obsolete, but the newer bundle can't be got: kept, 75" {
+	diffs_here
+	storage_of >/dev/null
+	world_change there
+	there flush -q -u "$user" >/dev/null
+	for action in unavailable 500 denied notfound truncate short; do
+		stays 75 keep storage_unknown "$user: " -o "obox_index_fs=fault:get@*=$action:posix:$W/store"
+	done
+	goes obsolete
+}
+
+@test "nothing is deleted in storage, not even what an upload supersedes" {
+	diffs_here
+	world_change
+	age
+	objects=$(find "$W/store" -type f | wc -l)
+	[ "$(plan --delete -u "$user" -o "obox_index_fs=fault:delete@*=kill:posix:$W/store")" = $'delete\tflushed\tyes' ]
+	[ "$(find "$W/store" -type f | wc -l)" -gt "$objects" ]
+}
+
 @test "obsolete in one unit only, and two steps ahead" {
 	goes_on_there mailboxes
 	there flush -q -u "$user" >/dev/null

@@ -10,6 +10,7 @@ const struct print_field output_fields[OUTPUT_FIELDS] = {
 	{ .name = "changes" },
 	{ .name = "bytes", .flags = PRINT_SIZE },
 	{ .name = "lost", .flags = PRINT_CUT },
+	{ .name = "kept", .flags = PRINT_CUT },
 	{ .name = "error", .flags = PRINT_CUT },
 };
 
@@ -25,6 +26,7 @@ int output_row(struct printer *printer, const struct prune_result *result, struc
 		print_str(result->looked ? registry_changes_name(result->changes) : NULL),
 		result->looked ? print_uint(result->bytes) : print_null(),
 		print_str(result->lost),
+		print_str(result->kept),
 		print_str(result->err.code != ERR_NONE ? result->err.msg : NULL),
 	};
 

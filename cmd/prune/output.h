@@ -4,7 +4,7 @@
 #include "metacache/prune.h"
 #include "tool/print.h"
 
-#define OUTPUT_FIELDS 10
+#define OUTPUT_FIELDS 11
 extern const struct print_field output_fields[OUTPUT_FIELDS];
 
 int output_row(struct printer *printer, const struct prune_result *result, struct err *err);

@@ -157,8 +157,8 @@ static int discard_home(struct discard *discard, struct crash_loss *loss, struct
 
 	for (size_t i = 0; i < discard->scanned.units.count; i++)
 		keep |= discard->units[i].crashed && changes_to_keep(&discard->units[i].found);
-	if (removal_aside(mc, &discard->home, discard->home.path, &discard->scanned,
-			  keep ? kept : NULL, err) < 0)
+	if (removal_keep(mc, &discard->home, discard->home.path, &discard->scanned,
+			 keep ? kept : NULL, err) < 0)
 		return -1;
 	for (size_t i = 0; i < discard->scanned.units.count; i++) {
 		if (discard->units[i].crashed)
@@ -190,7 +190,7 @@ static int discard_unit(struct discard *discard, size_t i, struct crash_loss *lo
 	ret = unit->kind == UNIT_FOLDER
 		      ? removal_folder(discard->mc, &discard->home, discard->homefd, unit->path,
 				       &before, kept_r, err)
-		      : removal_aside(discard->mc, &discard->home, path, &before, kept_r, err);
+		      : removal_keep(discard->mc, &discard->home, path, &before, kept_r, err);
 	if (ret < 0)
 		return -1;
 	note(discard, i, kept_r, loss);

@@ -229,10 +229,10 @@ static void run_task(void *arg)
 	struct prune *prune = task->prune;
 
 	if (!atomic_load(&prune->stop)) {
-		autobuf struct buf lost = { 0 };
+		CLEANUP(prune_act_free_texts) struct prune_texts texts = { 0 };
 		struct prune_result result;
 
-		prune_act_user(&prune->act, &task->user, &lost, &result);
+		prune_act_user(&prune->act, &task->user, &texts, &result);
 		tell(prune, &result);
 	}
 	free(task->name);

@@ -35,6 +35,7 @@ struct prune_result {
 	enum registry_changes changes;
 	uint64_t bytes;   /* of the indexes */
 	const char *lost; /* what storage does not have, where that is deleted; NULL: nothing */
+	const char *kept; /* where it is kept nevertheless; NULL: it is not */
 	struct err err;   /* why it is kept, where somebody should know */
 };
 

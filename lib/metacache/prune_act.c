@@ -6,6 +6,7 @@
 #include "base/workers.h"
 #include "metacache/flush.h"
 #include "metacache/removal.h"
+#include "metacache/trash.h"
 #include "metacache/user_lock.h"
 
 void prune_act_init(struct prune_act *act, const struct metacache *mc,
@@ -36,14 +37,19 @@ enum prune_age prune_act_age(const struct prune_act *act, int64_t last_access_s)
 								       : PRUNE_AGE_RECENT;
 }
 
-/* Room for one more user below the limit. */
-static bool take_one(struct prune_act *act)
+void prune_act_free_texts(struct prune_texts *texts)
+{
+	buf_free(&texts->lost);
+}
+
+/* Room for so many more users below the limit (0: just to know), and take it. */
+static bool take(struct prune_act *act, unsigned count)
 {
 	bool room;
 
 	pthread_mutex_lock(&act->mutex);
 	room = act->options.limit == 0 || act->taken < act->options.limit;
-	act->taken += room;
+	act->taken += room ? count : 0;
 	pthread_mutex_unlock(&act->mutex);
 	return room;
 }
@@ -62,6 +68,8 @@ struct work {
 	struct prune_facts facts;
 	struct prune_look look;
 	int lock;
+	bool released; /* .trash's reserve */
+	struct prune_texts *texts;
 	struct prune_result *result;
 };
 
@@ -111,9 +119,10 @@ static struct prune_verdict look(struct work *work)
 	return prune_decide(facts);
 }
 
-static void describe(struct work *work, struct prune_verdict verdict, struct buf *lost)
+static void describe(struct work *work, struct prune_verdict verdict)
 {
 	struct prune_result *result = work->result;
+	struct buf *lost = &work->texts->lost;
 
 	result->decision = verdict.decision;
 	result->reason = verdict.reason;
@@ -131,16 +140,16 @@ static void describe(struct work *work, struct prune_verdict verdict, struct buf
 		err_set(&result->err, ERR_BUSY, "changed again while it was uploaded");
 	if (verdict.decision != PRUNE_KEEP) {
 		err_clear(&result->err);
-		buf_truncate(lost, 0);
 		buf_puts(lost, buf_str(&work->look.lost));
 		result->lost = lost->len > 0 ? buf_str(lost) : NULL;
+		result->kept = work->texts->kept[0] ? work->texts->kept : NULL;
 	}
 }
 
 /* ---- doing it ---- */
 
 /* The uploads are looked for in storage afterwards, so only a failure ends it here. */
-static int flush(struct work *work, struct err *err)
+static int flush_once(struct work *work, struct err *err)
 {
 	const struct flush_options options = { .many_users = true };
 	struct prune_act *act = work->act;
@@ -152,6 +161,18 @@ static int flush(struct work *work, struct err *err)
 		return 0;
 	*err = result.err;
 	return -1;
+}
+
+/* On a full disk with what .trash keeps for that; the deletion gives it back. */
+static int flush(struct work *work, struct err *err)
+{
+	int ret = flush_once(work, err);
+
+	if (ret < 0 && err->code == ERR_CANTCREATE && trash_release(work->look.home.root)) {
+		work->released = true;
+		ret = flush_once(work, err);
+	}
+	return ret;
 }
 
 /* The first answer may be minutes old. */
@@ -185,16 +206,30 @@ static void forget(const struct work *work)
 		metacache_warn(mc, "metacache_registry_failed", work->user->name, &err);
 }
 
-static struct prune_verdict delete (struct work *work)
+/* What the crash rule gives up is only deleted without changes that matter, or on an operator's
+ * word. */
+static int remove_home(struct work *work, struct err *err)
 {
-	const struct metacache_home *home = &work->look.home;
+	const struct metacache *mc = work->act->mc;
+	const struct prune_look *look = &work->look;
+	const struct metacache_home *home = &look->home;
+
+	if (look->crashed_changes && !work->facts.discard_important)
+		return removal_keep(mc, home, home->path, &look->scanned, work->texts->kept, err);
+	return removal_directory(mc, home, home->path, &look->scanned, err);
+}
+
+static struct prune_verdict finish(struct work *work)
+{
 	struct prune_verdict verdict = ask_again(work);
 	struct err err = { 0 };
 
 	if (verdict.decision != PRUNE_DELETE)
 		return verdict;
-	if (removal_directory(work->act->mc, home, home->path, &work->look.scanned, &err) < 0)
+	if (remove_home(work, &err) < 0)
 		return failed(work, &err);
+	if (work->released)
+		trash_prepare(work->look.home.root);
 	forget(work);
 	work->result->deleted = true;
 	return verdict;
@@ -212,7 +247,7 @@ static struct prune_verdict do_it(struct work *work, struct prune_verdict verdic
 		work->facts.flushed = true;
 		verdict = look(work);
 	}
-	return verdict.decision == PRUNE_DELETE ? delete (work) : verdict;
+	return verdict.decision == PRUNE_DELETE ? finish(work) : verdict;
 }
 
 static void log_it(const struct work *work)
@@ -224,9 +259,13 @@ static void log_it(const struct work *work)
 		 log_str("reason", prune_reason_name(result->reason)),
 		 log_bool("deleted", result->deleted), log_uint("bytes", result->bytes),
 		 log_str("lost", result->lost));
+	if (result->deleted && result->lost)
+		log_warning(work->act->mc->log, "metacache_user_discarded",
+			    log_str("user", result->user), log_str("lost", result->lost),
+			    log_str("kept", result->kept));
 }
 
-void prune_act_user(struct prune_act *act, const struct prune_user *user, struct buf *lost,
+void prune_act_user(struct prune_act *act, const struct prune_user *user, struct prune_texts *texts,
 		    struct prune_result *result_r)
 {
 	CLEANUP(work_reset)
@@ -238,20 +277,22 @@ void prune_act_user(struct prune_act *act, const struct prune_user *user, struct
 			   .discard_important = act->options.discard_important },
 		.look = PRUNE_LOOK_NONE,
 		.lock = -1,
+		.texts = texts,
 		.result = result_r,
 	};
-	struct prune_verdict verdict;
+	struct prune_verdict verdict = { PRUNE_KEEP, PRUNE_LIMIT };
 
 	*result_r = (struct prune_result){ .user = user->name,
 					   .host = user->host[0] ? user->host : NULL };
-	verdict = look(&work);
-	if (verdict.decision != PRUNE_KEEP && !take_one(act)) {
+	if (take(act, 0))
+		verdict = look(&work);
+	if (verdict.decision != PRUNE_KEEP && !take(act, 1)) {
 		verdict = (struct prune_verdict){ PRUNE_KEEP, PRUNE_LIMIT };
 	} else if (verdict.decision != PRUNE_KEEP && act->options.act) {
 		verdict = do_it(&work, verdict);
 		if (!result_r->deleted)
 			give_back(act);
 	}
-	describe(&work, verdict, lost);
+	describe(&work, verdict);
 	log_it(&work);
 }

@@ -31,6 +31,13 @@ struct prune_user {
 	enum owner_where where;
 };
 
-/* Decide, and do it where that is asked for. The result points to user's texts and to `lost`. */
-void prune_act_user(struct prune_act *act, const struct prune_user *user, struct buf *lost,
+/* What a result points to, beside the user. */
+struct prune_texts {
+	struct buf lost;
+	char kept[4096];
+};
+void prune_act_free_texts(struct prune_texts *texts);
+
+/* Decide, and do it where that is asked for. `texts` are to be freed. */
+void prune_act_user(struct prune_act *act, const struct prune_user *user, struct prune_texts *texts,
 		    struct prune_result *result_r);

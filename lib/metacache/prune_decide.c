@@ -40,6 +40,7 @@ static const struct {
 	[PRUNE_UNCHANGED] = { "unchanged", 0 },
 	[PRUNE_OBSOLETE] = { "obsolete", 0 },
 	[PRUNE_FLUSHED] = { "flushed", 0 },
+	[PRUNE_CRASHED] = { "crashed", 0 },
 	[PRUNE_DISCARDED] = { "discarded", 0 },
 	[PRUNE_CHANGED] = { "changed", 0 },
 };
@@ -87,6 +88,8 @@ static enum prune_reason why_deleted(const struct prune_facts *facts)
 {
 	if (facts->units & PRUNE_UNIT_CONFLICT)
 		return PRUNE_DISCARDED;
+	if (facts->units & PRUNE_UNIT_CRASHED)
+		return PRUNE_CRASHED;
 	if (facts->units & PRUNE_UNIT_OBSOLETE)
 		return PRUNE_OBSOLETE;
 	return facts->flushed ? PRUNE_FLUSHED : PRUNE_UNCHANGED;

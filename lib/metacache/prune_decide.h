@@ -37,7 +37,8 @@ enum prune_unit {
 	PRUNE_UNIT_INTERRUPTED = 1 << 5, /* a refresh was cut short */
 	PRUNE_UNIT_FOREIGN = 1 << 6,     /* a file that is part of no unit */
 	PRUNE_UNIT_UNKNOWN = 1 << 7,     /* it can't be told */
-	PRUNE_UNIT_ALL = (1 << 8) - 1,
+	PRUNE_UNIT_CRASHED = 1 << 8,     /* given up by the crash rule, and storage has it */
+	PRUNE_UNIT_ALL = (1 << 9) - 1,
 };
 
 struct prune_facts {
@@ -80,6 +81,7 @@ enum prune_reason {
 	PRUNE_UNCHANGED,
 	PRUNE_OBSOLETE,
 	PRUNE_FLUSHED,
+	PRUNE_CRASHED, /* what would be lost is moved aside */
 	PRUNE_DISCARDED,
 	/* Flush, then delete. */
 	PRUNE_CHANGED,

@@ -18,8 +18,9 @@ struct prune_look {
 	uint64_t bytes;
 	unsigned units; /* PRUNE_UNIT_… */
 	enum registry_changes changes;
-	struct buf lost; /* the units in conflict, and why */
-	struct err err;  /* of the first unit that keeps the home */
+	struct buf lost;      /* units that storage does not have as they are here, and why */
+	bool crashed_changes; /* some of those are given up by the crash rule */
+	struct err err;       /* of the first unit that keeps the home */
 };
 #define PRUNE_LOOK_NONE ((struct prune_look){ .homefd = -1 })
 void prune_look_free(struct prune_look *look);
@@ -41,3 +42,8 @@ enum prune_session prune_look_session(const struct prune_look *look, struct err 
 
 /* Compare with what storage lists: fills in units, changes, lost and err. */
 void prune_look_storage(struct prune_look *look);
+
+/* The part of it that compares one unit: prune_unit.c. `remote` NULL: nothing is listed. */
+struct remote_unit;
+unsigned prune_unit_judge(struct prune_look *look, const struct unit *unit,
+			  const struct remote_unit *remote);

@@ -63,8 +63,8 @@ static int finish(const struct metacache *mc, const struct metacache_home *home,
 	return 0;
 }
 
-int removal_aside(const struct metacache *mc, const struct metacache_home *home, const char *path,
-		  const struct home *before, char *kept_r, struct err *err)
+int removal_keep(const struct metacache *mc, const struct metacache_home *home, const char *path,
+		 const struct home *before, char *kept_r, struct err *err)
 {
 	autotrash struct trash trash = TRASH_NONE;
 
@@ -76,7 +76,7 @@ int removal_aside(const struct metacache *mc, const struct metacache_home *home,
 int removal_directory(const struct metacache *mc, const struct metacache_home *home,
 		      const char *path, const struct home *before, struct err *err)
 {
-	return removal_aside(mc, home, path, before, NULL, err);
+	return removal_keep(mc, home, path, before, NULL, err);
 }
 
 /* Take it off the list of folders that are here. */
@@ -115,7 +115,7 @@ int removal_folder(const struct metacache *mc, const struct metacache_home *home
 		err_clear(err);
 		if (forget_folder(homefd, unit_path, err) < 0)
 			return -1;
-		return removal_aside(mc, home, path, before, kept_r, err);
+		return removal_keep(mc, home, path, before, kept_r, err);
 	}
 	if (finish(mc, home, &trash, path, before, kept_r, err) < 0)
 		return -1;

@@ -16,8 +16,8 @@ int removal_directory(const struct metacache *mc, const struct metacache_home *h
 
 /* The same, but it is kept in .trash/kept-… for an operator; kept_r says where. NULL: it is
  * deleted. */
-int removal_aside(const struct metacache *mc, const struct metacache_home *home, const char *path,
-		  const struct home *before, char *kept_r, struct err *err);
+int removal_keep(const struct metacache *mc, const struct metacache_home *home, const char *path,
+		 const struct home *before, char *kept_r, struct err *err);
 
 /* The same for a folder unit without others in it. A folder that is on the root's list of folders
  * and not on disk was deleted by Dovecot: so an empty directory stands in its place until it is off

@@ -101,9 +101,9 @@ in_storage() { storage_of | grep "/$user/"; }
 	mc prune -A -f json >"$BATS_TEST_TMPDIR/out"
 	access=$(stat -c %Y "$home/dovecot.list.index.log")
 	[ "$(jq -c ".users[] | select(.username == \"$user\")" "$BATS_TEST_TMPDIR/out")" = \
-		'{"username":"'"$user"'","decision":"delete","reason":"unchanged","deleted":false,"last_access":'"$access"',"host":"there","changes":"none","bytes":'"$bytes"',"lost":null,"error":null}' ]
+		'{"username":"'"$user"'","decision":"delete","reason":"unchanged","deleted":false,"last_access":'"$access"',"host":"there","changes":"none","bytes":'"$bytes"',"lost":null,"kept":null,"error":null}' ]
 	[ "$(jq -c ".users[] | select(.username == \"$other\")" "$BATS_TEST_TMPDIR/out")" = \
-		'{"username":"'"$other"'","decision":"keep","reason":"here","deleted":false,"last_access":'"$access"',"host":"here","changes":null,"bytes":null,"lost":null,"error":null}' ]
+		'{"username":"'"$other"'","decision":"keep","reason":"here","deleted":false,"last_access":'"$access"',"host":"here","changes":null,"bytes":null,"lost":null,"kept":null,"error":null}' ]
 	[ "$(jq -c '.summary | [.users, .asked, .deleted, .bytes, .puts, .lists, .unchanged, .here, .obsolete]' "$BATS_TEST_TMPDIR/out")" = \
 		"[2,2,1,$bytes,0,1,1,1,0]" ]
 	[ "$(mc prune -A -f jsonl | tail -1 | jq .summary.users)" = 2 ]
@@ -286,6 +286,26 @@ in_storage() { storage_of | grep "/$user/"; }
 	diff "$BATS_TEST_TMPDIR/whole" <(in_storage)
 }
 
+@test "obsolete, but the newer bundle can't be got: kept, 75" {
+	diffs_here
+	storage_of >/dev/null
+	world_change there
+	there flush -q -u "$user" >/dev/null
+	for action in unavailable 500 denied notfound truncate short; do
+		stays 75 keep storage_unknown "$user: " -o "obox_index_fs=fault:get@*=$action:posix:$W/store"
+	done
+	goes obsolete
+}
+
+@test "nothing is deleted in storage, not even what an upload supersedes" {
+	diffs_here
+	world_change
+	age
+	objects=$(find "$W/store" -type f | wc -l)
+	[ "$(plan --delete -u "$user" -o "obox_index_fs=fault:delete@*=kill:posix:$W/store")" = $'delete\tflushed\tyes' ]
+	[ "$(find "$W/store" -type f | wc -l)" -gt "$objects" ]
+}
+
 @test "obsolete in one unit only, and two steps ahead" {
 	goes_on_there mailboxes
 	there flush -q -u "$user" >/dev/null
@@ -424,6 +444,45 @@ bring_back() { while read -r diff; do cp "$W/away/${diff##*/}" "$diff"; done <"$
 @test "a torn .state: a conflict with what is in storage, which an operator decides" {
 	echo '{' >"$home/.state"
 	stays 65 keep conflict 'never uploaded from here, and storage has a newer bundle'
+}
+
+@test "last written when the host crashed: nothing is uploaded; what matters is kept in .trash, unless an operator gives it up" {
+	for how in '' --discard-important; do
+		users 1
+		owned "$user" there
+		printf 'director = map:%s\n' "$MAP" >>"$W/here/conf"
+		world_crash
+		tree_of "$home" >"$BATS_TEST_TMPDIR/whole"
+		remember
+		[ "$(plan --older-than 0 -u "$user")" = $'delete\tcrashed\tno' ]
+		untouched
+		find "$W/store" -type f | sort >"$BATS_TEST_TMPDIR/objects"
+		mc prune -q --delete $how --older-than 0 -u "$user" -f json >"$BATS_TEST_TMPDIR/out"
+		[ "$(jq -r '.users[0] | [.decision, .reason, .deleted, .changes] | @tsv' "$BATS_TEST_TMPDIR/out")" = $'delete\tcrashed\ttrue\timportant' ]
+		[[ "$(jq -r '.users[0].lost' "$BATS_TEST_TMPDIR/out")" == "root indexes: "*"; mailboxes/"*"; mailboxes/"* ]]
+		[ ! -e "$home" ]
+		find "$W/store" -type f | sort | diff "$BATS_TEST_TMPDIR/objects" -
+		kept=$(jq -r '.users[0].kept' "$BATS_TEST_TMPDIR/out")
+		if [ -z "$how" ]; then
+			diff "$BATS_TEST_TMPDIR/whole" <(tree_of "$kept")
+			mc flushall -q >/dev/null
+			[ -e "$kept/.state" ]
+		else
+			[ "$kept" = null ]
+			no_leftovers
+		fi
+		mc refresh -q -u "$user" >/dev/null
+		[ "$(tree_of "$home" | wc -l)" = "$(wc -l <"$BATS_TEST_TMPDIR/whole")" ]
+	done
+}
+
+@test "last written when the host crashed, and not in storage: kept" {
+	users 1
+	owned "$user" there
+	printf 'director = map:%s\n' "$MAP" >>"$W/here/conf"
+	world_crash
+	rm -r "$W"/store/*
+	stays 65 keep not_in_storage 'not in storage any more' --older-than 0 --discard-important
 }
 
 @test "--limit: no more than so many" {

@@ -9,7 +9,7 @@
 #include "metacache/prune_decide.h"
 
 #define NEWER (PRUNE_UNIT_OBSOLETE | PRUNE_UNIT_CONFLICT)
-#define MAY_GO (PRUNE_UNIT_STORED | PRUNE_UNIT_CHANGED | NEWER)
+#define MAY_GO (PRUNE_UNIT_STORED | PRUNE_UNIT_CHANGED | PRUNE_UNIT_CRASHED | NEWER)
 
 /* As far as it goes for one whose indexes may be deleted. */
 static struct prune_facts facts_of(unsigned units)
@@ -99,6 +99,14 @@ static void test_by_units(void **state)
 		  PRUNE_OBSOLETE },
 		{ PRUNE_UNIT_CHANGED | PRUNE_UNIT_OBSOLETE, false, false, PRUNE_FLUSH,
 		  PRUNE_CHANGED },
+		{ PRUNE_UNIT_CRASHED | PRUNE_UNIT_OBSOLETE, false, false, PRUNE_DELETE,
+		  PRUNE_CRASHED },
+		{ PRUNE_UNIT_CRASHED | PRUNE_UNIT_CHANGED, false, false, PRUNE_FLUSH,
+		  PRUNE_CHANGED },
+		{ PRUNE_UNIT_CRASHED | PRUNE_UNIT_STORED, false, true, PRUNE_DELETE,
+		  PRUNE_CRASHED },
+		{ PRUNE_UNIT_CRASHED | PRUNE_UNIT_CONFLICT, false, false, PRUNE_KEEP,
+		  PRUNE_CONFLICT },
 		{ PRUNE_UNIT_CONFLICT, false, false, PRUNE_KEEP, PRUNE_CONFLICT },
 		{ PRUNE_UNIT_CONFLICT, true, false, PRUNE_DELETE, PRUNE_DISCARDED },
 		{ PRUNE_UNIT_CONFLICT | PRUNE_UNIT_CHANGED, false, false, PRUNE_KEEP,
@@ -137,6 +145,7 @@ static void test_unassigned(void **state)
 	} rows[] = {
 		{ PRUNE_UNIT_STORED, PRUNE_DELETE, PRUNE_UNCHANGED },
 		{ PRUNE_UNIT_OBSOLETE, PRUNE_DELETE, PRUNE_OBSOLETE },
+		{ PRUNE_UNIT_CRASHED, PRUNE_DELETE, PRUNE_CRASHED },
 		{ PRUNE_UNIT_CHANGED, PRUNE_KEEP, PRUNE_UNASSIGNED },
 		{ PRUNE_UNIT_CHANGED | PRUNE_UNIT_STORED, PRUNE_KEEP, PRUNE_UNASSIGNED },
 		/* A newer bundle of one unit shows who has the user. */

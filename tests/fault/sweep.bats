@@ -372,3 +372,16 @@ crashed_world() {
 	prepare
 	sweep "$BIN/metacache-rescan" -q -c "$WORLD/here/conf"
 }
+
+@test "the end of drain, killed anywhere: what is marked clean is uploaded" {
+	prepare() {
+		world_make "$W"
+		mc boot start -q >/dev/null
+		tree_of "$WORLD/here/idx" >"$T/whole"
+	}
+	state() { mc boot status -f json | jq -r '.boots[0].state'; }
+	promises() { here_is_whole && { [ "$(state)" = running ] || stored_is_whole; }; }
+	finished() { here_is_whole && stored_is_whole && [ "$(state)" = stopped ] && no_leftovers; }
+	prepare
+	sweep "$BIN/metacache-drain" -q -c "$WORLD/here/conf" --from flush-3
+}

@@ -11,13 +11,13 @@ int common_open(struct tool *tool, struct metacache *mc, unsigned needs)
 	return 0;
 }
 
-int common_run_lock(struct tool *tool, const struct metacache *mc, int *lock_r)
+int common_run_lock(struct tool *tool, const struct metacache *mc, const char *what, int *lock_r)
 {
 	struct err err = { 0 };
 
 	if (tool->dry_run)
 		return 0;
-	*lock_r = run_lock(mc, tool->spec->program, &err);
+	*lock_r = run_lock(mc, what ? what : tool->spec->program, &err);
 	return *lock_r < 0 ? tool_error(tool, NULL, &err) : 0;
 }
 

@@ -179,7 +179,7 @@ static int run(struct tool *tool)
 	run.printer = tool_printer(tool, "steps", fields, sizeof fields / sizeof *fields);
 	if (!run.printer)
 		return ERR_USAGE;
-	code = common_run_lock(tool, &mc, &lock);
+	code = common_run_lock(tool, &mc, NULL, &lock);
 	if (code == 0) {
 		tool_progress(tool, "steps", 0);
 		code = drain(&run, &mc);

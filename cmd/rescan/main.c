@@ -69,8 +69,11 @@ static int run(struct tool *tool)
 	struct rescan_totals totals = { 0 };
 	int64_t started_ms = clock_mono_ms();
 	struct err err = { 0 };
+	autofd int lock = -1;
 	int ret, code = common_open(tool, &mc, METACACHE_REGISTRY | METACACHE_CRASHED);
 
+	if (code == 0)
+		code = common_run_lock(tool, &mc, NULL, &lock);
 	if (code != 0)
 		return code;
 	tool_progress(tool, "users", 0);

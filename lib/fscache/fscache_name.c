@@ -1,0 +1,85 @@
+#include "fscache/fscache_name.h"
+
+#include <string.h>
+
+#include "base/hash.h"
+#include "store/store.h"
+
+static const char plain[] =
+	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~@+=,:";
+static const char hex_upper[] = "0123456789ABCDEF";
+static const char hex_lower[] = "0123456789abcdef";
+
+static bool is_plain(char c, bool first)
+{
+	return c != '\0' && strchr(plain, c) && !(first && c == '.');
+}
+
+bool fscache_name_of_key(const char *key, struct fscache_name *name_r)
+{
+	unsigned char hash[HASH_CONTENT_SIZE];
+	char *out = name_r->path + 3, *end = out + FSCACHE_NAME_MAX;
+
+	for (const char *at = key; *at; at++) {
+		unsigned char byte = (unsigned char)*at;
+		bool as_is = is_plain(*at, at == key);
+
+		if (end - out < (as_is ? 1 : 3))
+			return false;
+		if (as_is) {
+			*out++ = *at;
+			continue;
+		}
+		*out++ = '%';
+		*out++ = hex_upper[byte >> 4];
+		*out++ = hex_upper[byte & 15];
+	}
+	*out = '\0';
+	hash_content(key, strlen(key), hash);
+	for (size_t i = 0; i < sizeof hash; i++) {
+		name_r->hash[2 * i] = hex_lower[hash[i] >> 4];
+		name_r->hash[2 * i + 1] = hex_lower[hash[i] & 15];
+	}
+	name_r->hash[2 * sizeof hash] = '\0';
+	memcpy(name_r->path, name_r->hash, 2);
+	name_r->path[2] = '/';
+	return true;
+}
+
+static int hex_value(char c)
+{
+	const char *at = c ? strchr(hex_upper, c) : NULL;
+
+	return at ? (int)(at - hex_upper) : -1;
+}
+
+bool fscache_name_of_file(const char *file, struct fscache_name *name_r, struct buf *key)
+{
+	char text[FSCACHE_NAME_MAX + 1];
+	size_t len = 0;
+
+	if (strlen(file) > FSCACHE_NAME_MAX)
+		return false;
+	for (const char *at = file; *at; at++) {
+		if (*at != '%') {
+			text[len++] = *at;
+			continue;
+		}
+		int high = hex_value(at[1]), low = high < 0 ? -1 : hex_value(at[2]);
+
+		if (low < 0 || high + low == 0)
+			return false;
+		text[len++] = (char)(high * 16 + low);
+		at += 2;
+	}
+	text[len] = '\0';
+	/* What encodes to another name is nobody's. */
+	if (store_key_check(text, NULL) < 0 || !fscache_name_of_key(text, name_r) ||
+	    strcmp(fscache_name_file(name_r), file) != 0)
+		return false;
+	if (key) {
+		buf_truncate(key, 0);
+		buf_append(key, text, len);
+	}
+	return true;
+}

@@ -29,8 +29,7 @@ static int open_folder(struct fscache_folders *folders, unsigned folder)
 
 	if (*fd < 0) {
 		snprintf(name, sizeof name, "%02x", folder % FSCACHE_FOLDERS);
-		*fd = openat(folders->dirfd, name,
-			     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		*fd = openat(folders->dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	}
 	return *fd;
 }

@@ -1,5 +1,6 @@
 #include "fscache/fscache_name.h"
 
+#include <ctype.h>
 #include <string.h>
 
 #include "base/hash.h"
@@ -82,4 +83,61 @@ bool fscache_name_of_file(const char *file, struct fscache_name *name_r, struct 
 		buf_append(key, text, len);
 	}
 	return true;
+}
+
+/* What a key may hold beside what is plain, and needs no second thought. */
+static const bool is_plain_byte[256] = {
+	['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['0' ... '9'] = true, ['-'] = true,
+	['_'] = true,         ['.'] = true,         ['~'] = true,         ['@'] = true,
+	['+'] = true,         ['='] = true,         [','] = true,         [':'] = true,
+};
+static const signed char hex_plus_one[256] = {
+	['0'] = 1,  ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,
+	['6'] = 7,  ['7'] = 8,  ['8'] = 9,  ['9'] = 10, ['A'] = 11, ['B'] = 12,
+	['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,
+};
+
+/* The key of a name that has nothing unusual in it, and its length; 0: look closer. */
+static size_t usual_key(const unsigned char *file, size_t len, char key[FSCACHE_NAME_MAX])
+{
+	size_t count = 0;
+	char before = '/';
+
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = file[i];
+
+		if (c == '%') {
+			int high = hex_plus_one[file[i + 1]];
+			int low = high == 0 ? 0 : hex_plus_one[file[i + 2]];
+
+			c = (unsigned char)((high - 1) * 16 + low - 1);
+			if (low == 0 || is_plain_byte[c] || c < ' ' || c > '~')
+				return 0;
+			i += 2;
+		} else if (!is_plain_byte[c]) {
+			return 0;
+		}
+		if (before == '/' && (c == '/' || c == '.'))
+			return 0;
+		key[count++] = before = (char)c;
+	}
+	return before == '/' ? 0 : count;
+}
+
+int fscache_name_folder_of_file(const char *file, size_t len)
+{
+	char key[FSCACHE_NAME_MAX];
+	unsigned char hash[HASH_CONTENT_SIZE];
+	struct fscache_name name;
+	size_t key_len =
+		len > FSCACHE_NAME_MAX ? 0 : usual_key((const unsigned char *)file, len, key);
+
+	if (key_len > 0) {
+		hash_content(key, key_len, hash);
+		return hash[0];
+	}
+	if (!fscache_name_of_file(file, &name, NULL))
+		return -1;
+	return (hex_plus_one[toupper(name.path[0])] - 1) * 16 +
+	       hex_plus_one[toupper(name.path[1])] - 1;
 }

@@ -15,6 +15,7 @@
 
 #define FSCACHE_NAME_MAX 255
 #define FSCACHE_FOLDERS 256
+#define FSCACHE_NAME_TMP "tmp"
 
 struct fscache_name {
 	char hash[33];                       /* of the key, lower-case hex: its temporary in tmp/ */
@@ -42,3 +43,7 @@ bool fscache_name_of_key(const char *key, struct fscache_name *name_r);
 /* Of a file's name alone (without its folder), as it is in a log or a directory:
  * false where no valid key has that name. `key` (may be NULL) is replaced by the key. */
 bool fscache_name_of_file(const char *file, struct fscache_name *name_r, struct buf *key);
+
+/* The number of the folder alone, fast, for who has a million of them: the same as above,
+ * -1 for false. `len` is that of the name. */
+int fscache_name_folder_of_file(const char *file, size_t len);

@@ -35,6 +35,9 @@ static inline void rescan_count(struct fscache_rescan_count *count, uint64_t byt
 	count->bytes += bytes;
 }
 
+/* Whether this is a cache that can be looked at, and what became of its log. 0 or -1. */
+int fscache_rescan_probe(struct rescan *rescan, struct err *err);
+
 /* Note an object that is on disk and not in the table. Under the mutex. */
 int fscache_rescan_unlogged_add(struct rescan *rescan, const struct fscache_record *record,
 				struct err *err);

@@ -28,9 +28,9 @@ static int flush(struct rescan *rescan)
 	if (rescan->unlogged_fd < 0)
 		return -1;
 	while (done < rescan->unlogged.len) {
-		ssize_t n = pwrite(rescan->unlogged_fd, rescan->unlogged.data + done,
-				   rescan->unlogged.len - done,
-				   (off_t)(rescan->unlogged_size + done));
+		ssize_t n =
+			pwrite(rescan->unlogged_fd, rescan->unlogged.data + done,
+			       rescan->unlogged.len - done, (off_t)(rescan->unlogged_size + done));
 
 		if (n < 0 && errno != EINTR)
 			return -1;
@@ -91,8 +91,8 @@ static bool is_valid(struct rescan *rescan, const struct fscache_record *record,
 	if (fscache_table_has(rescan->table, fscache_table_print(rescan->table, folder,
 								 record->name, len, record->inode)))
 		return false; /* it was added to the log meanwhile */
-	if (!fscache_table_has(rescan->changed, fscache_table_print(rescan->changed, folder,
-								    record->name, len, 0)))
+	if (!fscache_table_has(rescan->changed,
+			       fscache_table_print(rescan->changed, folder, record->name, len, 0)))
 		return true;
 	return fscache_folders_look(&rescan->folders, folder, record->name, record->inode, &bytes);
 }

@@ -21,10 +21,18 @@ struct writing {
 static int make_way(struct writing *writing, const struct fscache_record *record, unsigned folder,
 		    struct err *err)
 {
-	if (fscache_folders_unlink(&writing->rescan->folders, folder, record->name) < 0)
+	struct rescan *rescan = writing->rescan;
+	int ret = fscache_folders_unlink(&rescan->folders, folder, record->name);
+
+	if (ret < 0)
 		return err_sys(err, errno, "cannot remove %02x/%s", folder, record->name);
+	fscache_table_expire(rescan->table,
+			     fscache_table_print(rescan->table, folder, record->name,
+						 strlen(record->name), record->inode));
+	if (ret == 0)
+		return 0;
 	writing->to_free -= record->bytes < writing->to_free ? record->bytes : writing->to_free;
-	rescan_count(&writing->rescan->report->evicted, record->bytes);
+	rescan_count(&rescan->report->evicted, record->bytes);
 	return 0;
 }
 
@@ -46,8 +54,7 @@ static int write_queue(struct writing *writing, struct err *err)
 	struct fscache_record record;
 	int ret;
 
-	fscache_reader_init(&reader, rescan->log.fd, rescan->log.totals.cursor,
-			    rescan->log.offset);
+	fscache_reader_init(&reader, rescan->log.fd, rescan->log.totals.cursor, rescan->log.offset);
 	while ((ret = fscache_reader_next(&reader, &record, err)) > 0) {
 		size_t len;
 		int folder;

@@ -189,8 +189,7 @@ static void walk(void *arg)
 
 	walker.block = xmalloc(BLOCK_BYTES);
 	walker.entries = xcalloc(BLOCK_BYTES / ENTRY_MIN, sizeof *walker.entries);
-	while ((walker.folder = atomic_fetch_add(&walker.job->next_folder, 1)) <
-		       FSCACHE_FOLDERS &&
+	while ((walker.folder = atomic_fetch_add(&walker.job->next_folder, 1)) < FSCACHE_FOLDERS &&
 	       !atomic_load(&walker.job->failed))
 		walk_folder(&walker);
 	free(walker.block);
@@ -206,8 +205,8 @@ static bool is_ours(const struct fsx_entry *entry)
 		return true; /* what it is shows when it is opened */
 	if (entry->type == DT_DIR)
 		return strcmp(name, FSCACHE_NAME_TMP) == 0 || strcmp(name, "lost+found") == 0;
-	return entry->type == DT_REG && (strcmp(name, FSCACHE_LOG_FILE) == 0 ||
-					 strcmp(name, FSCACHE_LOG_NEW) == 0);
+	return entry->type == DT_REG &&
+	       (strcmp(name, FSCACHE_LOG_FILE) == 0 || strcmp(name, FSCACHE_LOG_NEW) == 0);
 }
 
 static int look_at_top(const struct fscache_scan *scan, struct err *err)

@@ -202,6 +202,8 @@ void fscache_table_expire(struct fscache_table *table, struct fscache_print prin
 	uint64_t key = key_of(print);
 	uint32_t slot = next_of_key(part, first_slot(part, key), key);
 
+	while (state_at(part, slot) == FSCACHE_TABLE_ABSENT)
+		slot = next_of_key(part, after(part, slot), key);
 	if (state_at(part, slot) != FREE)
 		set_state(part, slot, FSCACHE_TABLE_EXPIRED);
 }
@@ -221,14 +223,15 @@ void fscache_table_remove(struct fscache_table *table, struct fscache_print prin
 {
 	struct part *part = &table->parts[print.folder];
 	uint64_t key = key_of(print);
-	uint32_t slot = next_of_key(part, first_slot(part, key), key);
+	uint32_t first = next_of_key(part, first_slot(part, key), key), slot = first;
 
-	if (state_at(part, slot) != FREE)
-		set_state(part, slot, GONE);
+	for (; state_at(part, slot) != FREE; slot = next_of_key(part, after(part, slot), key))
+		set_state(part, slot, FSCACHE_TABLE_ABSENT);
+	if (first != slot)
+		set_state(part, first, GONE);
 }
 
-bool fscache_table_take(struct fscache_table *table, struct fscache_print print,
-			uint64_t *bytes_r)
+bool fscache_table_take(struct fscache_table *table, struct fscache_print print, uint64_t *bytes_r)
 {
 	struct part *part = &table->parts[print.folder];
 	uint64_t key = key_of(print);

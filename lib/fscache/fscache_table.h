@@ -48,19 +48,19 @@ void fscache_table_add(struct fscache_table *table, struct fscache_print print, 
 bool fscache_table_see(struct fscache_table *table, struct fscache_print print, uint64_t bytes,
 		       uint64_t *was_r);
 
-/* Its entry, if there is one, is expired. */
+/* Its entry that was seen, if there is one, is expired. */
 void fscache_table_expire(struct fscache_table *table, struct fscache_print print);
 
 /* Whatever was seen of this name, whichever the inode, is void: absent. */
 void fscache_table_doubt(struct fscache_table *table, struct fscache_print print);
 
-/* One entry of the file was consumed: it is gone from the table. */
+/* One entry of the file was consumed, and the file is not there any more: that entry is
+ * gone from the table, and others of the same file are absent. */
 void fscache_table_remove(struct fscache_table *table, struct fscache_print print);
 
 /* The first entry of the file that is present or resized becomes taken. Its bytes on
  * disk; false where there is none. */
-bool fscache_table_take(struct fscache_table *table, struct fscache_print print,
-			uint64_t *bytes_r);
+bool fscache_table_take(struct fscache_table *table, struct fscache_print print, uint64_t *bytes_r);
 
 /* What was taken is present again. */
 void fscache_table_untake(struct fscache_table *table);

@@ -71,16 +71,16 @@ static void make_key(unsigned long number, uint64_t *state, struct buf *key)
 
 static void make_file(int root, const struct buf *key, size_t bytes, struct made *made)
 {
-	char path[3 + FSCACHE_NAME_MAX + 1];
+	struct fscache_name name;
 
-	if (fscache_name_path(buf_str(key), path) <= 0)
+	if (!fscache_name_of_key(buf_str(key), &name))
 		die(buf_str(key));
-	int fd = openat(root, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	int fd = openat(root, name.path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd < 0 || fallocate(fd, 0, 0, (off_t)bytes) < 0 || fstat(fd, &made->st) < 0)
-		die(path);
+		die(name.path);
 	close(fd);
 	buf_truncate(&made->name, 0);
-	buf_puts(&made->name, path + 3);
+	buf_puts(&made->name, fscache_name_file(&name));
 }
 
 static void make_all(const struct plan *plan, int root, FILE *log)

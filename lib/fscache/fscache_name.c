@@ -6,14 +6,16 @@
 #include "base/hash.h"
 #include "store/store.h"
 
-static const char plain[] =
-	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~@+=,:";
 static const char hex_upper[] = "0123456789ABCDEF";
 static const char hex_lower[] = "0123456789abcdef";
 
 static bool is_plain(char c, bool first)
 {
-	return c != '\0' && strchr(plain, c) && !(first && c == '.');
+	if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= ':') || (c >= '@' && c <= 'Z'))
+		return true;
+	if (c == '.')
+		return !first;
+	return c == '-' || c == '_' || c == '~' || c == '+' || c == '=' || c == ',';
 }
 
 bool fscache_name_of_key(const char *key, struct fscache_name *name_r)

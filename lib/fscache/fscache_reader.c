@@ -4,6 +4,8 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Often one line is wanted: the first read is small. */
+#define FIRST 4096
 #define BLOCK (sizeof((struct fscache_reader *)0)->block - 1)
 
 void fscache_reader_init(struct fscache_reader *reader, int fd, uint64_t offset, uint64_t end)
@@ -21,7 +23,7 @@ static int fill(struct fscache_reader *reader, struct err *err)
 {
 	size_t left = reader->used - reader->next;
 	uint64_t at = reader->at + left;
-	size_t want = BLOCK - left;
+	size_t want = (reader->used == 0 ? FIRST : BLOCK) - left;
 	ssize_t n;
 
 	memmove(reader->block, reader->block + reader->next, left);

@@ -20,7 +20,7 @@
 
 /* What the log was when its queue was noted. */
 struct noted {
-	uint64_t inode, offset, cursor, files;
+	uint64_t inode, offset, cursor;
 	char tail[FSCACHE_LOG_TAIL];
 };
 
@@ -206,16 +206,17 @@ static int note_queue(struct rescan *rescan, struct noted *noted_r, struct err *
 	if (lock_log(rescan, err) < 0)
 		return -1;
 	ret = fscache_log_hold(&rescan->log, err);
-	*noted_r = (struct noted){ log->inode, log->offset, log->totals.cursor, log->totals.files };
+	*noted_r = (struct noted){ log->inode, log->offset, log->totals.cursor };
 	memcpy(noted_r->tail, log->tail, sizeof noted_r->tail);
 	fscache_log_unlock(&rescan->log);
 	if (ret <= 0)
 		return ret < 0 ? -1 : err_set(err, ERR_BUSY, "another rescan is running");
-	rescan->report->tracked.files = noted_r->files;
 	files = (noted_r->offset - noted_r->cursor) / LINE_MIN;
+	rescan->report->tracked.files = log->totals.files;
 	fscache_table_free(&rescan->table);
 	fscache_table_free(&rescan->changed);
-	rescan->table = fscache_table_new(noted_r->files < files ? noted_r->files : files);
+	/* As the log says, if it is as long as that. */
+	rescan->table = fscache_table_new(files < log->totals.files ? files : log->totals.files);
 	rescan->changed = fscache_table_new(0);
 	return fscache_queue_read(log->fd, noted_r->cursor, noted_r->offset, rescan->table,
 				  &rescan->report->damaged_lines, err);

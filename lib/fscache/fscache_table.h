@@ -66,11 +66,11 @@ bool fscache_table_take(struct fscache_table *table, struct fscache_print print,
 void fscache_table_untake(struct fscache_table *table);
 
 /* Whether any entry is of this file. */
-bool fscache_table_has(const struct fscache_table *table, struct fscache_print print);
+bool fscache_table_has(struct fscache_table *table, struct fscache_print print);
 
 /* Entries of that state and their bytes. */
 struct fscache_table_sum {
 	uint64_t files, bytes;
 };
-struct fscache_table_sum fscache_table_sum(const struct fscache_table *table,
+struct fscache_table_sum fscache_table_sum(struct fscache_table *table,
 					   enum fscache_table_state state);

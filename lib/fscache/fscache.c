@@ -32,6 +32,7 @@ struct fscache {
 	void *get_ctx;
 	int dirfd; /* -1: it could not be opened, and trouble says why */
 	struct err trouble;
+	struct fscache_temps temps;
 	pthread_mutex_t mutex; /* of the log */
 	struct fscache_log log;
 	atomic_uint_fast64_t hits, misses, passed, evictions;
@@ -54,6 +55,7 @@ int fscache_new(const struct fscache_options *options, struct fscache **cache_r,
 	cache->dirfd = fscache_folder_root(options->path, options->user, &cache->path, &bad_path,
 					   &cache->trouble);
 	fscache_log_init(&cache->log, cache->dirfd);
+	fscache_temps_init(&cache->temps, cache->dirfd);
 	if (cache->dirfd < 0 && bad_path) {
 		if (err)
 			*err = cache->trouble;
@@ -137,6 +139,7 @@ void fscache_free(struct fscache **cache_p)
 		unlock_log(cache);
 	}
 	fscache_log_close(&cache->log);
+	fscache_temps_close(&cache->temps);
 	if (cache->dirfd >= 0)
 		close(cache->dirfd);
 	pthread_mutex_destroy(&cache->mutex);
@@ -282,11 +285,11 @@ static int open_fetched(struct fscache *cache, const char *key, const struct fsc
 static bool take_temp(struct fscache *cache, const struct fscache_name *name,
 		      struct fscache_temp *temp, struct err *trouble)
 {
-	int ret = fscache_temp_take(cache->dirfd, name, cache->wait_ms, temp, trouble);
+	int ret = fscache_temp_take(&cache->temps, name, cache->wait_ms, temp, trouble);
 
 	if (ret < 0 && is_full(trouble) && free_space(cache, 0, NULL) == 0) {
 		fscache_temp_end(temp);
-		ret = fscache_temp_take(cache->dirfd, name, cache->wait_ms, temp, trouble);
+		ret = fscache_temp_take(&cache->temps, name, cache->wait_ms, temp, trouble);
 	}
 	if (ret > 0)
 		err_clear(trouble);
@@ -298,7 +301,7 @@ static bool take_temp(struct fscache *cache, const struct fscache_name *name,
 int fscache_open(struct fscache *cache, const char *key, struct fscache_object *object_r,
 		 struct err *err)
 {
-	autofscachetemp struct fscache_temp temp = { .folder = -1, .fd = -1 };
+	autofscachetemp struct fscache_temp temp = FSCACHE_TEMP_NONE;
 	struct fscache_name name;
 
 	*object_r = (struct fscache_object){ .fd = -1 };

@@ -297,7 +297,10 @@ int fscache_log_append(struct fscache_log *log, const struct fscache_record *rec
 	if (filled.kind == FSCACHE_CHECKPOINT)
 		log->checkpoint = log->offset;
 	log->offset += line.len;
-	fscache_log_mark(log);
+	if (line.len >= FSCACHE_LOG_TAIL)
+		memcpy(log->tail, line.data + line.len - FSCACHE_LOG_TAIL, FSCACHE_LOG_TAIL);
+	else
+		fscache_log_mark(log);
 	return 0;
 }
 

@@ -15,7 +15,6 @@
 
 #define FSCACHE_NAME_MAX 255
 #define FSCACHE_FOLDERS 256
-#define FSCACHE_NAME_TMP "tmp"
 
 struct fscache_name {
 	char hash[33];                       /* of the key, lower-case hex: its temporary in tmp/ */

@@ -19,6 +19,7 @@
 #include "base/workers.h"
 #include "fscache/fscache_log.h"
 #include "fscache/fscache_name.h"
+#include "fscache/fscache_temp.h"
 
 /* Measured: a walk of a cold disk waits, so more threads than processors keep it
  * busy; on a warm one they cost nothing. To go by inode numbers, and larger blocks, gained
@@ -185,7 +186,7 @@ static bool is_ours(const struct fsx_entry *entry)
 	if (strspn(name, hex) == 2 && name[2] == '\0')
 		return true; /* what it is shows when it is opened */
 	if (entry->type == DT_DIR)
-		return strcmp(name, FSCACHE_NAME_TMP) == 0 || strcmp(name, "lost+found") == 0;
+		return strcmp(name, FSCACHE_TEMP_DIR) == 0 || strcmp(name, "lost+found") == 0;
 	return entry->type == DT_REG &&
 	       (strcmp(name, FSCACHE_LOG_FILE) == 0 || strcmp(name, FSCACHE_LOG_NEW) == 0);
 }

@@ -4,25 +4,27 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/fsx.h"
+#include "base/lock.h"
 #include "base/mem.h"
-#include "fscache/fscache_name.h"
+#include "fscache/fscache_temp.h"
 
 /* Who fetches into a temporary has it locked. 1 it was nobody's and is gone, 0, -1. */
 static int remove_leftover(int dirfd, const char *name, uint64_t *bytes_r)
 {
 	autofd int fd = openat(dirfd, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	struct stat st, there;
+	int ret;
 
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -1;
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-		return errno == EWOULDBLOCK ? 0 : -1;
+	ret = lock_range(fd, LOCK_RANGE_WRITE, FSCACHE_TEMP_LOCK_AT, 1, 0);
+	if (ret <= 0)
+		return ret;
 	/* Only who has the lock renames it: what is there now stays until we are done. */
 	if (fstat(fd, &st) < 0 || fstatat(dirfd, name, &there, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : -1;
@@ -44,19 +46,19 @@ int fscache_sweep(int dirfd, uint64_t *files_r, uint64_t *bytes_r,
 {
 	autodir struct fsx_dir dir = { .fd = -1 };
 	struct fsx_entry entry;
-	int ret = 0, fd = fsx_opendir(dirfd, FSCACHE_NAME_TMP);
+	int ret = 0, fd = fsx_opendir(dirfd, FSCACHE_TEMP_DIR);
 
 	*files_r = *bytes_r = 0;
 	if (fd < 0) /* a link is foreign: the walk says so */
 		return errno == ENOENT || errno == ENOTDIR || errno == ELOOP
 			       ? 0
-			       : err_sys(err, errno, "cannot open " FSCACHE_NAME_TMP);
+			       : err_sys(err, errno, "cannot open " FSCACHE_TEMP_DIR);
 	fsx_dir_open(&dir, fd);
 	while (ret >= 0 && (ret = fsx_dir_next(&dir, &entry)) > 0) {
 		uint64_t bytes = 0;
 
 		if (!is_temporary(&entry)) {
-			autofree char *path = xasprintf(FSCACHE_NAME_TMP "/%s", entry.name);
+			autofree char *path = xasprintf(FSCACHE_TEMP_DIR "/%s", entry.name);
 
 			if (foreign)
 				foreign(ctx, path, "not a temporary of ours");
@@ -68,5 +70,5 @@ int fscache_sweep(int dirfd, uint64_t *files_r, uint64_t *bytes_r,
 			*bytes_r += bytes;
 		}
 	}
-	return ret < 0 ? err_sys(err, errno, "cannot tidy up " FSCACHE_NAME_TMP) : 0;
+	return ret < 0 ? err_sys(err, errno, "cannot tidy up " FSCACHE_TEMP_DIR) : 0;
 }

@@ -3,6 +3,7 @@
  * how it is locked: a temporary that nobody has locked is a leftover. */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include "base/cleanup.h"
@@ -13,22 +14,30 @@
 #define FSCACHE_TEMP_DIR "tmp"
 #define FSCACHE_TEMP_LOCK_AT 0 /* one byte, OFD write lock */
 
+/* The folder, kept open from the first fetch on. Thread-safe. */
+struct fscache_temps {
+	int dirfd; /* of the cache; borrowed */
+	atomic_int fd;
+};
+void fscache_temps_init(struct fscache_temps *temps, int dirfd);
+void fscache_temps_close(struct fscache_temps *temps);
+
 struct fscache_temp {
-	int folder; /* tmp/ */
-	int fd;     /* -1: not ours */
-	uint64_t inode;
+	int folder;     /* one of the two */
+	int own_folder; /* -1: that of the temps */
+	int fd;         /* -1: not ours */
+	uint64_t inode, size_bytes;
 	char name[33];
 };
 
 /* Take the temporary of a key. 1: ours, and empty; 0: somebody has it and did not end within
  * wait_ms; -1. Then look again whether the object is there: somebody may just have
  * completed it. */
-int fscache_temp_take(int dirfd, const struct fscache_name *name, int64_t wait_ms,
+int fscache_temp_take(struct fscache_temps *temps, const struct fscache_name *name, int64_t wait_ms,
 		      struct fscache_temp *temp_r, struct err *err);
 
 /* Fill it, from its start. */
-int fscache_temp_write(const struct fscache_temp *temp, const struct spool *content,
-		       struct err *err);
+int fscache_temp_write(struct fscache_temp *temp, const struct spool *content, struct err *err);
 
 /* Open it for reading. The handle or -1; its blocks in use as bytes. */
 int fscache_temp_open(const struct fscache_temp *temp, uint64_t *bytes_r, struct err *err);
@@ -39,3 +48,7 @@ int fscache_temp_rename(struct fscache_temp *temp, int folder, const char *file,
 /* Remove it if it is still there, and let others go on. */
 void fscache_temp_end(struct fscache_temp *temp);
 #define autofscachetemp CLEANUP(fscache_temp_end)
+#define FSCACHE_TEMP_NONE                                                                          \
+	{                                                                                          \
+		.folder = -1, .own_folder = -1, .fd = -1                                           \
+	}

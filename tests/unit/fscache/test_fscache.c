@@ -211,7 +211,14 @@ static void test_removed_by_hand(void **state)
 	assert_exact(scratch, "c");
 	assert_int_equal(disk_bytes(scratch, "c"), 20 * 4096);
 
-	/* Folders and all. */
+	/* The folder of temporaries. */
+	assert_int_equal(unlinkat(scratch->fd, "c/tmp", AT_REMOVEDIR), 0);
+	read_numbered(cache, 100, FSCACHE_MISS);
+	assert_int_equal(unlinkat(scratch->fd, "c/tmp", AT_REMOVEDIR), 0);
+	read_numbered(cache, 101, FSCACHE_MISS);
+	assert_exact(scratch, "c");
+
+	/* All folders. */
 	assert_int_equal(nftw(path, scratch_unlink, 16, FTW_PHYS | FTW_DEPTH), 0);
 	for (int i = 0; i < 5; i++)
 		read_numbered(cache, i, FSCACHE_PASSED);

@@ -10,7 +10,6 @@
 #include "fscache/fscache_queue.h"
 #include "fscache/fscache_reader.h"
 #include "fscache/fscache_rescan_impl.h"
-#include "fscache/fscache_scan.h"
 #include "fscache/fscache_sweep.h"
 
 #define LOCK_TIMEOUT_MS 30000
@@ -23,120 +22,6 @@ struct noted {
 	uint64_t inode, offset, cursor;
 	char tail[FSCACHE_LOG_TAIL];
 };
-
-static void keep_err(struct rescan *rescan, const struct err *err)
-{
-	if (rescan->err.code == ERR_NONE)
-		rescan->err = *err;
-}
-
-/* Deleted, unless somebody was faster. */
-static bool remove_file(struct rescan *rescan, const struct fscache_scan_file *file)
-{
-	struct err err;
-
-	if (unlinkat(file->folder_fd, file->name, 0) == 0) {
-		rescan_count(&rescan->report->expired, file->bytes);
-		return true;
-	}
-	if (errno != ENOENT) {
-		err_sys(&err, errno, "cannot remove %02x/%s", file->folder, file->name);
-		keep_err(rescan, &err);
-	}
-	return false;
-}
-
-static void on_strange(void *ctx, const char *path, const char *what)
-{
-	struct rescan *rescan = ctx;
-
-	pthread_mutex_lock(&rescan->lock);
-	rescan->report->strange++;
-	pthread_mutex_unlock(&rescan->lock);
-	if (rescan->options->foreign)
-		rescan->options->foreign(rescan->options->ctx, path, what);
-}
-
-static void on_foreign(struct rescan *rescan, const struct fscache_scan_file *file, bool is_old)
-{
-	autofree char *path = xasprintf("%02x/%s", file->folder, file->name);
-
-	rescan_count(&rescan->report->foreign, file->bytes);
-	if (is_old && rescan->report->log != FSCACHE_RESCAN_LOST)
-		remove_file(rescan, file);
-	else if (rescan->options->foreign)
-		rescan->options->foreign(rescan->options->ctx, path, "not an object");
-}
-
-static void on_unlogged(struct rescan *rescan, const struct fscache_scan_file *file, bool is_old)
-{
-	struct fscache_record record = {
-		.kind = FSCACHE_ADDED,
-		.when_s = file->mtime_s > 0 ? file->mtime_s : 0,
-		.bytes = file->bytes,
-		.inode = file->ino,
-		.name = file->name,
-	};
-	struct err err = { 0 };
-
-	if (is_old && remove_file(rescan, file))
-		rescan_count(&rescan->unlogged_expired, file->bytes);
-	if (!is_old && fscache_rescan_unlogged_add(rescan, &record, &err) < 0)
-		keep_err(rescan, &err);
-}
-
-/* The usual file takes no lock: the table's part is this thread's. */
-static void on_file(void *ctx, const struct fscache_scan_file *file)
-{
-	struct rescan *rescan = ctx;
-	size_t len = strlen(file->name);
-	struct fscache_print print =
-		fscache_table_print(rescan->table, file->folder, file->name, len, file->ino);
-	bool is_old = file->mtime_s < rescan->expire_before_s;
-	uint64_t was;
-	bool known = fscache_table_see(rescan->table, print, file->bytes, &was);
-
-	if (known && was == file->bytes && !is_old)
-		return;
-	pthread_mutex_lock(&rescan->lock);
-	if (known) {
-		rescan->report->resized_files += was != file->bytes;
-		rescan->report->resized_bytes += (int64_t)(file->bytes - was);
-		if (is_old && remove_file(rescan, file))
-			fscache_table_expire(rescan->table, print);
-	} else if (fscache_name_folder_of_file(file->name, len) == (int)file->folder) {
-		on_unlogged(rescan, file, is_old);
-	} else {
-		on_foreign(rescan, file, is_old);
-	}
-	pthread_mutex_unlock(&rescan->lock);
-}
-
-static void on_progress(void *ctx, uint64_t files)
-{
-	const struct rescan *rescan = ctx;
-
-	rescan->options->progress(rescan->options->ctx, files, rescan->report->tracked.files);
-}
-
-static int scan(struct rescan *rescan, struct err *err)
-{
-	const struct fscache_scan walk = {
-		.dirfd = rescan->dirfd,
-		.threads = rescan->options->threads,
-		.file = on_file,
-		.foreign = on_strange,
-		.progress = rescan->options->progress ? on_progress : NULL,
-		.ctx = rescan,
-	};
-
-	if (fscache_scan(&walk, err) < 0)
-		return -1;
-	if (rescan->err.code == ERR_NONE)
-		return 0;
-	*err = rescan->err;
-	return -1;
-}
 
 /* One line that the log got while the directory was looked at. */
 static void replay_line(struct rescan *rescan, const struct fscache_record *record)
@@ -197,6 +82,17 @@ static int lock_log(struct rescan *rescan, struct err *err)
 	return fscache_log_lock(&rescan->log, LOCK_TIMEOUT_MS, err) > 0 ? 0 : -1;
 }
 
+/* A log that we had to make belongs to whom the cache belongs. */
+static int own_log(const struct rescan *rescan, struct err *err)
+{
+	struct stat st;
+
+	if (fstat(rescan->dirfd, &st) < 0 ||
+	    (fchown(rescan->log.fd, st.st_uid, st.st_gid) < 0 && errno != EPERM))
+		return err_sys(err, errno, "cannot set the owner of " FSCACHE_LOG_FILE);
+	return 0;
+}
+
 static int note_queue(struct rescan *rescan, struct noted *noted_r, struct err *err)
 {
 	const struct fscache_log *log = &rescan->log;
@@ -205,7 +101,9 @@ static int note_queue(struct rescan *rescan, struct noted *noted_r, struct err *
 
 	if (lock_log(rescan, err) < 0)
 		return -1;
-	ret = fscache_log_hold(&rescan->log, err);
+	ret = rescan->report->log == FSCACHE_RESCAN_LOST ? own_log(rescan, err) : 0;
+	if (ret == 0)
+		ret = fscache_log_hold(&rescan->log, err);
 	*noted_r = (struct noted){ log->inode, log->offset, log->totals.cursor };
 	memcpy(noted_r->tail, log->tail, sizeof noted_r->tail);
 	fscache_log_unlock(&rescan->log);
@@ -303,7 +201,7 @@ static int once(struct rescan *rescan, struct err *err)
 	struct noted noted;
 	int ret;
 
-	if (note_queue(rescan, &noted, err) < 0 || scan(rescan, err) < 0)
+	if (note_queue(rescan, &noted, err) < 0 || fscache_rescan_look(rescan, err) < 0)
 		return -1;
 	/* Most of it without the lock. */
 	if (fscache_log_read(&rescan->log, err) < 0)
@@ -385,7 +283,7 @@ int fscache_rescan(int dirfd, const struct fscache_rescan_options *options,
 		ret = run(&rescan, &own);
 	if (ret == 0)
 		ret = fscache_sweep(dirfd, &report_r->leftovers.files, &report_r->leftovers.bytes,
-				    on_strange, &rescan, &own);
+				    fscache_rescan_strange, &rescan, &own);
 	forget(&rescan);
 	fscache_folders_close(&rescan.folders);
 	if (ret < 0 && err)

@@ -38,6 +38,13 @@ static inline void rescan_count(struct fscache_rescan_count *count, uint64_t byt
 /* Whether this is a cache that can be looked at, and what became of its log. 0 or -1. */
 int fscache_rescan_probe(struct rescan *rescan, struct err *err);
 
+/* Look at the whole directory: the table says what of it is there, what is not in it is
+ * noted, what is too old is deleted. */
+int fscache_rescan_look(struct rescan *rescan, struct err *err);
+
+/* Count and say what does not belong there. Thread-safe. */
+void fscache_rescan_strange(void *ctx, const char *path, const char *what);
+
 /* Note an object that is on disk and not in the table. Under the mutex. */
 int fscache_rescan_unlogged_add(struct rescan *rescan, const struct fscache_record *record,
 				struct err *err);

@@ -31,6 +31,21 @@ static int flush(struct fscache_rewrite *rewrite, struct err *err)
 	return 0;
 }
 
+/* Who may use the old log may use the new one, whoever writes it. What is not allowed
+ * does no harm to those who are. */
+static int take_after(int fd, int old_fd, struct err *err)
+{
+	struct stat st;
+
+	if (fstat(old_fd, &st) < 0)
+		return err_sys(err, errno, "look at %s", FSCACHE_LOG_FILE);
+	if (fchown(fd, st.st_uid, st.st_gid) < 0 && errno != EPERM)
+		return err_sys(err, errno, "set the owner of %s", FSCACHE_LOG_NEW);
+	if (fchmod(fd, st.st_mode & 0777) < 0)
+		return err_sys(err, errno, "set the mode of %s", FSCACHE_LOG_NEW);
+	return 0;
+}
+
 int fscache_rewrite_begin(struct fscache_rewrite *rewrite, struct fscache_log *log, struct err *err)
 {
 	*rewrite = (struct fscache_rewrite){ .log = log, .totals = log->totals };
@@ -41,6 +56,8 @@ int fscache_rewrite_begin(struct fscache_rewrite *rewrite, struct fscache_log *l
 			     O_RDWR | O_APPEND | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (rewrite->fd < 0)
 		return err_sys(err, errno, "make %s", FSCACHE_LOG_NEW);
+	if (take_after(rewrite->fd, log->fd, err) < 0)
+		return -1;
 	buf_puts(&rewrite->out, FSCACHE_LOG_HEADER);
 	return 0;
 }

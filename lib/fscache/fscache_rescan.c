@@ -167,8 +167,8 @@ static int judge(struct rescan *rescan, struct err *err)
 		if (here[i] != FSCACHE_TABLE_EXPIRED)
 			add(&report->now, sum.files, sum.bytes);
 	}
-	add(&report->unlogged, rescan->unlogged_expired.files, rescan->unlogged_expired.bytes);
-	add(&report->found, rescan->unlogged_expired.files, rescan->unlogged_expired.bytes);
+	add(&report->unlogged, rescan->unlogged_deleted.files, rescan->unlogged_deleted.bytes);
+	add(&report->found, rescan->unlogged_deleted.files, rescan->unlogged_deleted.bytes);
 	report->miscounted_bytes = (int64_t)(report->tracked.bytes - report->missing.bytes -
 					     (report->found.bytes - report->unlogged.bytes -
 					      (uint64_t)report->resized_bytes));
@@ -189,6 +189,8 @@ static int repair(struct rescan *rescan, struct err *err)
 		return -1;
 	if (report->right && report->damaged_lines + report->expired.files == 0) {
 		fscache_log_checkpoint(&rescan->log, "rescan", NULL);
+		unlinkat(rescan->dirfd, FSCACHE_LOG_NEW,
+			 0); /* a leftover, since we have the lock */
 		return 1;
 	}
 	ret = fscache_rescan_write(rescan, err);

@@ -25,8 +25,7 @@ struct rescan {
 	int unlogged_fd; /* lines of files that are not in the table */
 	uint64_t unlogged_size;
 	struct buf unlogged;
-	struct fscache_rescan_count unlogged_expired;
-	bool unlogged_full; /* the disk: files that can't be noted are deleted */
+	struct fscache_rescan_count unlogged_deleted;
 };
 
 static inline void rescan_count(struct fscache_rescan_count *count, uint64_t bytes)

@@ -63,7 +63,7 @@ static void on_unlogged(struct rescan *rescan, const struct fscache_scan_file *f
 	struct err err = { 0 };
 
 	if (is_old && remove_file(rescan, file))
-		rescan_count(&rescan->unlogged_expired, file->bytes);
+		rescan_count(&rescan->unlogged_deleted, file->bytes);
 	if (!is_old && fscache_rescan_unlogged_add(rescan, &record, &err) < 0)
 		keep_err(rescan, &err);
 }
@@ -87,6 +87,8 @@ static void on_file(void *ctx, const struct fscache_scan_file *file)
 		rescan->report->resized_bytes += (int64_t)(file->bytes - was);
 		if (is_old && remove_file(rescan, file))
 			fscache_table_expire(rescan->table, print);
+		else if (is_old)
+			fscache_table_doubt(rescan->table, print);
 	} else if (fscache_name_folder_of_file(file->name, len) == (int)file->folder) {
 		on_unlogged(rescan, file, is_old);
 	} else {

@@ -8,6 +8,7 @@
 #include "fscache/fscache_rescan_impl.h"
 
 #define FLUSH_BYTES 65536
+#define ROOM_BYTES (2 * FLUSH_BYTES)
 
 /* Without a name, so that nothing is left of it. */
 static int open_nameless(int dirfd)
@@ -41,44 +42,50 @@ static int flush(struct rescan *rescan)
 	return 0;
 }
 
-/* It is only a cache: what no line can be kept of makes way for the rest. */
-static int give_up(struct rescan *rescan, const struct fscache_record *record, struct err *err)
+/* It is only a cache: where the lines need room, some of the files make way. */
+static int give_up_some(struct rescan *rescan, struct err *err)
 {
-	int folder = fscache_name_folder_of_file(record->name, strlen(record->name));
-	int ret = fscache_folders_unlink(&rescan->folders, (unsigned)folder, record->name);
+	char *line = rescan->unlogged.data, *newline;
+	uint64_t freed = 0;
 
-	if (ret < 0)
-		return err_sys(err, errno, "cannot remove %02x/%s", (unsigned)folder, record->name);
-	if (ret > 0)
-		rescan_count(&rescan->report->evicted, record->bytes);
+	while (freed < ROOM_BYTES && (newline = strchr(line, '\n')) != NULL) {
+		struct fscache_record record;
+		int folder, ret;
+
+		*newline = '\0';
+		if (!fscache_record_parse(line, (size_t)(newline - line), &record))
+			return err_set(err, ERR_BUG, "a line of our own is none");
+		folder = fscache_name_folder_of_file(record.name, strlen(record.name));
+		ret = fscache_folders_unlink(&rescan->folders, (unsigned)folder, record.name);
+		if (ret < 0)
+			return err_sys(err, errno, "cannot remove %02x/%s", (unsigned)folder,
+				       record.name);
+		if (ret > 0) {
+			rescan_count(&rescan->report->evicted, record.bytes);
+			rescan_count(&rescan->unlogged_deleted, record.bytes);
+			freed += record.bytes;
+		}
+		line = newline + 1;
+	}
+	rescan->unlogged.len -= (size_t)(line - rescan->unlogged.data);
+	memmove(rescan->unlogged.data, line, rescan->unlogged.len + 1);
 	return 0;
 }
 
 static int keep(struct rescan *rescan, struct err *err)
 {
-	char *line = rescan->unlogged.data, *newline;
-	struct fscache_record record;
-
-	if (flush(rescan) == 0)
-		return 0;
-	if (errno != ENOSPC && errno != EDQUOT)
-		return err_sys(err, errno, "cannot note what is not in the log");
-	rescan->unlogged_full = true;
-	for (; (newline = strchr(line, '\n')) != NULL; line = newline + 1) {
-		*newline = '\0';
-		if (fscache_record_parse(line, (size_t)(newline - line), &record) &&
-		    give_up(rescan, &record, err) < 0)
+	while (rescan->unlogged.len > 0 && flush(rescan) < 0) {
+		if (errno != ENOSPC && errno != EDQUOT)
+			return err_sys(err, errno, "cannot note what is not in the log");
+		if (give_up_some(rescan, err) < 0)
 			return -1;
 	}
-	buf_truncate(&rescan->unlogged, 0);
 	return 0;
 }
 
 int fscache_rescan_unlogged_add(struct rescan *rescan, const struct fscache_record *record,
 				struct err *err)
 {
-	if (rescan->unlogged_full)
-		return give_up(rescan, record, err);
 	fscache_record_format(&rescan->unlogged, record);
 	return rescan->unlogged.len < FLUSH_BYTES ? 0 : keep(rescan, err);
 }
@@ -106,7 +113,7 @@ int fscache_rescan_unlogged_each(struct rescan *rescan,
 	struct fscache_record record;
 	int ret;
 
-	if (rescan->unlogged.len > 0 && keep(rescan, err) < 0)
+	if (keep(rescan, err) < 0)
 		return -1;
 	fscache_reader_init(&reader, rescan->unlogged_fd, 0, rescan->unlogged_size);
 	while ((ret = rescan->unlogged_size > 0 ? fscache_reader_next(&reader, &record, err) : 0) >

@@ -9,7 +9,7 @@
 #include "fscache/fscache_rewrite.h"
 
 #define TRIES 4
-#define ROOM_BYTES (1 << 20)
+#define ROOM_BYTES 65536
 
 /* One try to write the log. */
 struct writing {
@@ -103,8 +103,8 @@ int fscache_rescan_write(struct rescan *rescan, struct err *err)
 		if (ret >= 0 || err->code != ERR_CANTCREATE || i == TRIES)
 			return ret;
 		/* The new log is no longer than the old one and what that had not. */
-		to_free = 2 * (rescan->log.offset - rescan->log.totals.cursor +
-			       rescan->unlogged_size + ROOM_BYTES)
+		to_free = (rescan->log.offset - rescan->log.totals.cursor + rescan->unlogged_size +
+			   ROOM_BYTES)
 			  << i;
 		err_clear(err);
 	}

@@ -92,6 +92,36 @@ static void test_length(void **state)
 	assert_false(fscache_name_of_file(key, &name, NULL));
 }
 
+/* The fast way says what the other says, of names that are and of names that are none. */
+static void test_fast_folder(void **state)
+{
+	static const char bytes[] = "a%2F.0E5/A@ \x7f\xc3\xa4";
+	uint32_t random = 1;
+	unsigned valid = 0;
+
+	(void)state;
+	for (int i = 0; i < 300000; i++) {
+		char file[FSCACHE_NAME_MAX + 8];
+		size_t len = 0, want = i % 1000 == 0 ? sizeof file - 1 : (size_t)i % 12;
+		struct fscache_name name;
+		bool is_name;
+		int folder;
+
+		while (len < want) {
+			random = random * 1664525 + 1013904223;
+			file[len++] = bytes[(random >> 16) % (sizeof bytes - 1)];
+		}
+		file[len] = '\0';
+		is_name = fscache_name_of_file(file, &name, NULL);
+		folder = fscache_name_folder_of_file(file, len);
+		if (is_name != (folder >= 0) ||
+		    (is_name && folder != (int)strtol(fscache_name_folder(&name).s, NULL, 16)))
+			fail_msg("%s: %d", file, folder);
+		valid += is_name;
+	}
+	assert_in_range(valid, 30000, 270000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -99,6 +129,7 @@ int main(void)
 		cmocka_unit_test(test_folder),
 		cmocka_unit_test(test_no_key_has_this_name),
 		cmocka_unit_test(test_length),
+		cmocka_unit_test(test_fast_folder),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

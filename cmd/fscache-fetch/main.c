@@ -1,12 +1,9 @@
 /* fscache-fetch: one object through the cache of mail objects. */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "base/quote.h"
 #include "fscache/fscache.h"
+#include "output.h"
 #include "store/store.h"
 #include "store/store_url.h"
 #include "tool/tool.h"
@@ -88,58 +85,6 @@ static int open_cache(const struct settings *settings, struct store **store_r,
 	return fscache_new(&cache_options, cache_r, err);
 }
 
-/* As for every output: whatever is wrong with stdout, and a file that can't be made. */
-static int fail_as(enum err_code code, struct err *err)
-{
-	err->code = code;
-	return -1;
-}
-
-static int write_block(int fd, const char *at, size_t len, struct err *err)
-{
-	while (len > 0) {
-		ssize_t n = write(fd, at, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return err_sys(err, errno, "write");
-		at += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
-static int copy(const struct fscache_object *object, int fd, struct err *err)
-{
-	char block[65536];
-	uint64_t offset = 0;
-	ssize_t n;
-
-	while ((n = fscache_object_read(object, offset, block, sizeof block, err)) > 0) {
-		if (write_block(fd, block, (size_t)n, err) < 0)
-			return -1;
-		offset += (uint64_t)n;
-	}
-	return n < 0 ? -1 : 0;
-}
-
-static int write_output(const struct fscache_object *object, struct err *err)
-{
-	autofd int fd = -1;
-
-	if (strcmp(options.output, "-") == 0)
-		return copy(object, STDOUT_FILENO, err) < 0 ? fail_as(ERR_IO, err) : 0;
-	fd = open(options.output, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-	if (fd < 0) {
-		err_sys(err, errno, "open");
-		return fail_as(ERR_CANTCREATE, err);
-	}
-	if (copy(object, fd, err) < 0)
-		return -1;
-	return close(steal_fd(&fd)) < 0 ? err_sys(err, errno, "close") : 0;
-}
-
 static int print_object(struct tool *tool, const char *key, const struct fscache *cache,
 			const struct fscache_object *object)
 {
@@ -185,7 +130,7 @@ static int run(struct tool *tool)
 		err_set(&err, ERR_NOINPUT, "no such object in %s", store_name(store));
 	if (ret <= 0)
 		return tool_error(tool, key, &err);
-	if (options.output && write_output(&object, &err) < 0)
+	if (options.output && output_write(&object, options.output, &err) < 0)
 		return tool_error(tool, options.output, &err);
 	if (!to_stdout)
 		code = print_object(tool, key, cache, &object);

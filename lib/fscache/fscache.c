@@ -176,7 +176,7 @@ static int free_space(struct fscache *cache, uint64_t need_bytes, struct err *er
 	return ret;
 }
 
-/* Under the log's lock: the log says it first, then it is there. */
+/* Under the log's lock: the log says it first, then it is there. The handle or -1. */
 static int log_and_name(struct fscache *cache, const struct fscache_name *name,
 			struct fscache_temp *temp, int folder, uint64_t bytes, struct err *err)
 {
@@ -197,19 +197,18 @@ static int log_and_name(struct fscache *cache, const struct fscache_name *name,
 static int keep(struct fscache *cache, const struct fscache_name *name, struct fscache_temp *temp,
 		const struct spool *content, struct err *err)
 {
-	autofd int reader = -1, folder = -1;
+	autofd int folder = -1;
 	uint64_t bytes;
-	int ret;
+	int fd;
 
-	if (fscache_temp_write(temp, content, err) < 0)
+	if (fscache_temp_write(temp, content, err) < 0 || fscache_temp_bytes(temp, &bytes, err) < 0)
 		return -1;
-	reader = fscache_temp_open(temp, &bytes, err);
 	folder = fscache_folder_make(cache->dirfd, fscache_name_folder(name).s, err);
-	if (reader < 0 || folder < 0 || lock_log(cache, err) < 0)
+	if (folder < 0 || lock_log(cache, err) < 0)
 		return -1;
-	ret = log_and_name(cache, name, temp, folder, bytes, err);
+	fd = log_and_name(cache, name, temp, folder, bytes, err);
 	unlock_log(cache);
-	return ret < 0 ? -1 : steal_fd(&reader);
+	return fd;
 }
 
 /* Where the disk is full, once more with the room that the object needs. */

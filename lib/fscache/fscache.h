@@ -69,7 +69,8 @@ enum fscache_outcome {
 struct fscache_object {
 	enum fscache_outcome outcome;
 	uint64_t size_bytes;
-	int fd;              /* of the file, at its start; -1: it is in the spool */
+	int fd; /* of the file, at its start, and only to be read (after a miss it is the
+		   handle it was written with); -1: it is in the spool */
 	struct spool *spool; /* NULL with fd */
 	/* Of what was passed through: why it could not be kept. ERR_NONE: it may not be,
 	 * being too large a share of the limit, or its key too long for a file's name. */

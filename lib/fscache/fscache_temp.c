@@ -152,25 +152,22 @@ int fscache_temp_write(struct fscache_temp *temp, const struct spool *content, s
 	return n < 0 ? -1 : 0;
 }
 
-int fscache_temp_open(const struct fscache_temp *temp, uint64_t *bytes_r, struct err *err)
+int fscache_temp_bytes(const struct fscache_temp *temp, uint64_t *bytes_r, struct err *err)
 {
-	autofd int fd = openat(temp->folder, temp->name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	struct stat st;
 
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return err_sys(err, errno, "open a temporary");
-	if (st.st_ino != temp->inode)
-		return err_set(err, ERR_DATA, "the temporary %s was replaced", temp->name);
+	if (fstat(temp->fd, &st) < 0)
+		return err_sys(err, errno, "look at a temporary");
 	*bytes_r = (uint64_t)st.st_blocks * 512;
-	return steal_fd(&fd);
+	return 0;
 }
 
 int fscache_temp_rename(struct fscache_temp *temp, int folder, const char *file, struct err *err)
 {
 	if (renameat(temp->folder, temp->name, folder, file) < 0)
 		return err_sys(err, errno, "name the object");
-	close(steal_fd(&temp->fd));
-	return 0;
+	lock_unrange(temp->fd, FSCACHE_TEMP_LOCK_AT, 1);
+	return steal_fd(&temp->fd);
 }
 
 void fscache_temp_end(struct fscache_temp *temp)

@@ -39,10 +39,10 @@ int fscache_temp_take(struct fscache_temps *temps, const struct fscache_name *na
 /* Fill it, from its start. */
 int fscache_temp_write(struct fscache_temp *temp, const struct spool *content, struct err *err);
 
-/* Open it for reading. The handle or -1; its blocks in use as bytes. */
-int fscache_temp_open(const struct fscache_temp *temp, uint64_t *bytes_r, struct err *err);
+/* Its blocks in use. */
+int fscache_temp_bytes(const struct fscache_temp *temp, uint64_t *bytes_r, struct err *err);
 
-/* Make it the object. */
+/* Make it the object. The handle, no longer locked, or -1. */
 int fscache_temp_rename(struct fscache_temp *temp, int folder, const char *file, struct err *err);
 
 /* Remove it if it is still there, and let others go on. */

@@ -156,9 +156,11 @@ static int post(struct doveadm *doveadm, const struct spool *body, struct spool 
 		.into_max = ANSWER_MAX,
 	};
 
-	if (http_perform(doveadm->pool, &request, &response, err) < 0)
-		return -1;
-	return check_status(&response, err);
+	if (http_perform(doveadm->pool, &request, &response, err) == 0)
+		return check_status(&response, err);
+	if (err && err->sys == ETIMEDOUT)
+		err->hint[0] = '\0'; /* it is about object storage */
+	return -1;
 }
 
 int doveadm_batch_senseless(struct err *err)

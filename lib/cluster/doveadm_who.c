@@ -25,7 +25,7 @@ static void mask_of(const char *user, struct buf *mask)
 		unsigned char c = (unsigned char)user[i];
 		bool is_plain = i > 0 && c < 0x80 && (isalnum(c) || strchr("@._+-", c));
 
-		buf_putc(mask, is_plain ? (char)c : '?');
+		buf_append(mask, is_plain ? &user[i] : "?", 1);
 	}
 }
 

@@ -17,9 +17,8 @@
 VEC(answer_vec, struct owner_answer *);
 
 static const struct owner_driver *const drivers[] = {
-	&owner_http_driver,
-	&owner_https_driver,
-	&owner_map_driver,
+	&owner_http_driver, &owner_https_driver,   &owner_admin_driver,
+	&owner_map_driver,  &owner_command_driver,
 };
 
 const char *owner_where_name(enum owner_where where)
@@ -70,6 +69,8 @@ int owner_open(const struct settings *settings, struct owner **owner_r, struct e
 
 	if (check_settings(settings, err) < 0)
 		return -1;
+	if (settings->director_timeout_ms <= 0)
+		return err_set(err, ERR_CONFIG, "director_timeout has to be above 0");
 	if (host_parse(settings->backend_host, &owner.here) < 0)
 		return err_set(err, ERR_CONFIG, "backend_host %s is no name or address of a host",
 			       quote_str(settings->backend_host).s);

@@ -21,6 +21,7 @@ static int doveadm_driver_open(struct owner *owner, const char *url, struct err 
 		return err_set(err, ERR_CONFIG, "doveadm_api_key is not set");
 	if (doveadm_open(url, key, &doveadm, err) < 0)
 		return -1;
+	doveadm_set_timeout_ms(doveadm, owner->settings->director_timeout_ms);
 	owner->state = doveadm;
 	return 0;
 }

@@ -1,6 +1,5 @@
 #include "cluster/director.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +32,6 @@ int director_host_add(struct director_host_vec *hosts, const char *address, cons
 			       "the director names a backend that makes no sense: %s",
 			       quote_str(address).s);
 	snprintf(host.tag, sizeof host.tag, "%s", tag);
-	errno = 0;
 	host.vhosts = strtoull(vhosts, NULL, 10);
 	vec_push(hosts, host);
 	return 0;

@@ -33,10 +33,10 @@ static int fill(struct lines *lines, struct err *err)
 	if (await(lines, POLLIN, err) < 0)
 		return -1;
 	n = read(lines->fd, lines->buf + lines->len, LINES_MAX - lines->len);
+	if (n == 0 || (n < 0 && errno == ECONNRESET))
+		return 0;
 	if (n < 0 && errno != EINTR && errno != EAGAIN)
 		return err_sys(err, errno, "read");
-	if (n == 0)
-		return 0;
 	if (n > 0)
 		lines->len += (size_t)n;
 	return 1;
@@ -75,6 +75,10 @@ int lines_send(struct lines *lines, const char *text, size_t len, struct err *er
 		if (await(lines, POLLOUT, err) < 0)
 			return -1;
 		n = send(lines->fd, text, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (n < 0 && (errno == EPIPE || errno == ECONNRESET)) {
+			err_set(err, ERR_UNAVAILABLE, "the connection has ended");
+			return err_again(err);
+		}
 		if (n < 0 && errno != EINTR && errno != EAGAIN)
 			return err_sys(err, errno, "send");
 		if (n > 0) {

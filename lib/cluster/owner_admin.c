@@ -81,7 +81,7 @@ static int hear(struct talk *talk, char line_r[LINES_MAX + 1], struct err *err)
 		return 0;
 	}
 	if (ret == 0) {
-		err_set(err, ERR_UNAVAILABLE, "it ended the connection");
+		err_set(err, ERR_UNAVAILABLE, "the connection has ended");
 		err_again(err);
 	}
 	return -1;

@@ -39,7 +39,7 @@ _metacache_tools() {
 				kick-1 flush-2 wait kick-2 flush-3 mark-clean" -- "$current"
 		)
 		;;
-	-c | --config | -F | --file | --output)
+	-c | --config | -F | --file | --output | -O)
 		compopt -o filenames
 		mapfile -t COMPREPLY < <(compgen -f -- "$current")
 		;;
@@ -58,6 +58,7 @@ _metacache_tools() {
 }
 
 complete -F _metacache_tools \
+	fscache-fetch fscache-rescan \
 	metacache-boot metacache-clean metacache-config metacache-drain metacache-dump metacache-flush \
 	metacache-flushall metacache-list metacache-prune metacache-refresh metacache-remove metacache-rescan \
 	metacache-status metacache-unpack metacache-update-userdb metacache-verify

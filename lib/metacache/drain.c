@@ -80,6 +80,7 @@ static int flush(struct drain *drain, struct drain_row *row, bool important_only
 		.dry_run = drain->options->dry_run,
 	};
 	struct flush_totals totals = { 0 };
+	unsigned long long left;
 	int ret = flush_all(drain->mc, NULL, &options, drain->callbacks->flushed, NULL,
 			    drain->callbacks->ctx, &totals, &row->err);
 
@@ -92,10 +93,10 @@ static int flush(struct drain *drain, struct drain_row *row, bool important_only
 		drain->totals->uploaded += totals.units[FLUSH_UPLOADED];
 	if (ret != 0)
 		return -1;
-	if (totals.failed + totals.busy == 0)
+	left = totals.failed + totals.busy;
+	if (left == 0)
 		return 0;
-	return err_set(&row->err, ERR_TEMP, "%llu users could not be uploaded",
-		       (unsigned long long)(totals.failed + totals.busy));
+	return err_set(&row->err, ERR_TEMP, "%llu users could not be uploaded", left);
 }
 
 static int flush_1(struct drain *drain, struct drain_row *row)

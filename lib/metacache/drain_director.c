@@ -48,7 +48,7 @@ static int look_at_director(struct drain *drain, struct director_host *host_r, s
 
 int drain_director_vhosts(struct drain *drain, struct drain_row *row)
 {
-	struct director_host host;
+	struct director_host host = { 0 };
 
 	if (look_at_director(drain, &host, &row->err) < 0)
 		return -1;
@@ -65,7 +65,7 @@ int drain_director_vhosts(struct drain *drain, struct drain_row *row)
 int drain_director_wait(struct drain *drain, struct drain_row *row)
 {
 	int64_t until_ms = clock_mono_ms() + drain->options->expire_wait_ms;
-	struct director_host host;
+	struct director_host host = { 0 };
 
 	for (;;) {
 		if (look_at_director(drain, &host, &row->err) < 0)
@@ -80,7 +80,7 @@ int drain_director_wait(struct drain *drain, struct drain_row *row)
 
 int drain_director_down(struct drain *drain, struct drain_row *row)
 {
-	struct director_host host;
+	struct director_host host = { 0 };
 
 	if (look_at_director(drain, &host, &row->err) < 0)
 		return -1;
@@ -94,7 +94,7 @@ int drain_director_down(struct drain *drain, struct drain_row *row)
 
 int drain_director_flush(struct drain *drain, struct drain_row *row)
 {
-	struct director_host host;
+	struct director_host host = { 0 };
 
 	if (look_at_director(drain, &host, &row->err) < 0)
 		return -1;

@@ -409,7 +409,7 @@ static int install_job(struct refresh *refresh, struct fetch_job *job, int homef
 	const struct state *state = &job->fetched.state;
 	const struct unit *judged = unit_find(&refresh->scanned, state->unit);
 
-	if (job->crashed.reason)
+	if (job->crashed.reason && judged)
 		return install_crashed(refresh, job, homefd, judged);
 	if (is_unmerged_here(refresh, job)) {
 		err_set(&job->err, ERR_CONFLICT,

@@ -441,6 +441,16 @@ bring_back() { while read -r diff; do cp "$W/away/${diff##*/}" "$diff"; done <"$
 	stays 75 keep refresh_cut_short 'a refresh was cut short (metacache-refresh finishes it)'
 }
 
+@test "of several reasons, the one that decides is explained" {
+	goes_on_there
+	world_change
+	age
+	rm "$(bases_of | grep /mailboxes/ | head -1)"
+	stays 75 keep storage_unknown 'storage has only a diff whose base is gone' --discard-important
+	bases_of | grep /mailboxes/ | xargs rm
+	stays 75 keep storage_unknown 'storage has only a diff whose base is gone' --discard-important
+}
+
 @test "a torn .state: a conflict with what is in storage, which an operator decides" {
 	echo '{' >"$home/.state"
 	stays 65 keep conflict 'never uploaded from here, and storage has a newer bundle'

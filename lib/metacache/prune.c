@@ -16,7 +16,7 @@
 #define LOOKERS 4     /* a cold walk waits for the disk more than for the processor */
 #define LOOK_BATCH 32 /* homes handed to a thread at once: a hand-over costs more than a look */
 #define ASKERS 2      /* one batch is asked for while the other one's users are worked on */
-#define ASK_BATCH 4096
+#define ASK_BATCH 2048
 
 /* One user on the way through the stages. */
 struct candidate {

@@ -59,9 +59,10 @@ $(BUILD)/tests/bench/%: tests/bench/%.c
 	$(say) CC $<
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -MMD -MP $< $(LIBS) -o $@
 
-# tests/real/*.c and weightsim use the library.
+# These use the library.
 real_tools := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/real/*.c))
-$(real_tools) $(BUILD)/tests/bench/weightsim: $(BUILD)/%: $(BUILD)/obj/%.o $(archives)
+lib_tools := $(real_tools) $(addprefix $(BUILD)/tests/,bench/weightsim bench/gencache bench/hitsim bench/cacheops fault/fscache_fire)
+$(lib_tools): $(BUILD)/%: $(BUILD)/obj/%.o $(archives)
 	@mkdir -p $(@D)
 	$(say) LD $@
 	$(Q)$(CC) $(ALL_LDFLAGS) $< -Wl,--start-group $(archives) -Wl,--end-group $(LIBS) -lm -o $@

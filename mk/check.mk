@@ -50,7 +50,7 @@ asan:
 ## make valgrind       the unit tests under valgrind
 valgrind: $(call picked,$(unit_tests))
 	@set -e; for t in $(call picked,$(unit_tests)); do echo "== $${t#$(BUILD)/}"; \
-		valgrind -q --error-exitcode=99 --leak-check=full --trace-children=no $$t; done
+		NO_TRAPS=1 valgrind -q --error-exitcode=99 --leak-check=full --trace-children=no $$t; done
 
 .PHONY: bench
 ## make bench          measure against peers and bare limits (long)

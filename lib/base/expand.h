@@ -69,5 +69,8 @@ int expand_check(const char *pattern, struct err *err);
  * follows it, without a slash in front ("%d/%n"; "" where nothing follows). */
 const char *expand_static_prefix(const char *pattern, struct buf *prefix_r);
 
+/* The pattern with a * for each variable (base/wildcard.h): what it can come out as. 0 or -1. */
+int expand_mask(const char *pattern, struct buf *mask_r, struct err *err);
+
 /* The number of path components of a relative pattern. */
 size_t expand_depth(const char *pattern);

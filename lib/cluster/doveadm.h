@@ -37,8 +37,7 @@ int doveadm_who(struct doveadm *doveadm, const char *user, unsigned *sessions_r,
 /* All of them, or those whose user name a mask matches (* and ?, any case; NULL: all). A mask
  * that doveadm can read as an address is one of clients: give names to doveadm_who(). */
 struct doveadm_session {
-	const char *username, *service; /* of a user in a service: imap, lmtp, … */
-	unsigned long connections;
+	const char *username, *service; /* imap, lmtp, … */
 };
 typedef void doveadm_who_fn(void *ctx, const struct doveadm_session *session);
 int doveadm_who_each(struct doveadm *doveadm, const char *mask, doveadm_who_fn *fn, void *ctx,

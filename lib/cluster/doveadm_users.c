@@ -40,8 +40,8 @@ static int read_user(const struct doveadm_batch *batch, size_t index, struct dov
 			err_clear(&user->err);
 			return 0;
 		}
-		user->err.code = ERR_TEMP;
-		err_prefix(&user->err, "userdb gave no answer");
+		err_set(&user->err, ERR_TEMP, "userdb gave no answer (doveadm's exit code %lld)",
+			(long long)exit_code);
 		return err_again(&user->err), 0;
 	}
 	if (json_get_object(content, user->username, &fields, NULL) <= 0 ||

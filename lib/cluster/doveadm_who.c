@@ -29,22 +29,26 @@ static void mask_of(const char *user, struct buf *mask)
 	}
 }
 
-/* {"username":"u@d","connections":"1","service":"imap","pids":"(12)","ips":"(::1)"} */
+/* {"username":"u@d","service":"imap","pid":"12","ip":"::1"} */
 static int take_row(const struct json *row, doveadm_who_fn *fn, void *ctx, struct err *err)
 {
 	struct doveadm_session session = { 0 };
-	const char *connections = "";
-	char *end;
 
 	if (json_get_str(row, "username", &session.username, err) <= 0 ||
-	    json_get_str(row, "service", &session.service, err) <= 0 ||
-	    json_get_str(row, "connections", &connections, err) <= 0)
-		return doveadm_batch_senseless(err);
-	session.connections = strtoul(connections, &end, 10);
-	if (!isdigit((unsigned char)*connections) || *end != '\0')
+	    json_get_str(row, "service", &session.service, err) <= 0)
 		return doveadm_batch_senseless(err);
 	fn(ctx, &session);
 	return 0;
+}
+
+/* Users with several connections in one row would be shorter, but Dovecot 2.3 then closes the array
+ * after its first row. */
+static struct json *who_args(const char *mask)
+{
+	struct json *args = mask_args(mask);
+
+	json_set_bool(args, "separateConnections", true);
+	return args;
 }
 
 static int list(struct doveadm *doveadm, const char *mask, doveadm_who_fn *fn, void *ctx,
@@ -54,7 +58,7 @@ static int list(struct doveadm *doveadm, const char *mask, doveadm_who_fn *fn, v
 	const struct json *rows = NULL;
 	int64_t exit_code = 0;
 
-	if (doveadm_batch_one(doveadm, batch, "who", mask_args(mask), &rows, &exit_code, err) <= 0)
+	if (doveadm_batch_one(doveadm, batch, "who", who_args(mask), &rows, &exit_code, err) <= 0)
 		return -1;
 	if (!json_is_list(rows))
 		return doveadm_batch_senseless(err);
@@ -75,7 +79,7 @@ int doveadm_who_each(struct doveadm *doveadm, const char *mask, doveadm_who_fn *
 
 struct counted {
 	const char *user;
-	unsigned long connections;
+	unsigned count;
 };
 
 static void count_own(void *ctx, const struct doveadm_session *session)
@@ -83,7 +87,7 @@ static void count_own(void *ctx, const struct doveadm_session *session)
 	struct counted *counted = ctx;
 
 	if (strcasecmp(session->username, counted->user) == 0)
-		counted->connections += session->connections;
+		counted->count++;
 }
 
 int doveadm_who(struct doveadm *doveadm, const char *user, unsigned *sessions_r, struct err *err)
@@ -94,7 +98,7 @@ int doveadm_who(struct doveadm *doveadm, const char *user, unsigned *sessions_r,
 	mask_of(user, &mask);
 	if (doveadm_who_each(doveadm, buf_str(&mask), count_own, &counted, err) < 0)
 		return -1;
-	*sessions_r = (unsigned)counted.connections;
+	*sessions_r = counted.count;
 	return 0;
 }
 

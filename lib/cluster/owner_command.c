@@ -21,8 +21,6 @@
 #define ARGS_MAX 64
 #define REAP_MS 2
 
-extern char **environ;
-
 struct command {
 	char *words; /* what argv points into */
 	char *argv[ARGS_MAX + 1];

@@ -17,7 +17,7 @@ void sessions_free(struct sessions **sessions);
 #define autosessions CLEANUP(sessions_free)
 
 /* How many the user has, whatever the case of the name. */
-unsigned long sessions_of(const struct sessions *sessions, const char *user);
+size_t sessions_of(const struct sessions *sessions, const char *user);
 
 /* How many there are in all. */
-unsigned long sessions_total(const struct sessions *sessions);
+size_t sessions_total(const struct sessions *sessions);

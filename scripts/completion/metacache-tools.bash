@@ -33,7 +33,7 @@ _metacache_tools() {
 			compgen -W "$(_metacache_tools_choices "$1" "${previous#--}")" -- "$current"
 		)
 		;;
-	-c | --config | -F | --file | --output)
+	-c | --config | -F | --file | --output | -O)
 		compopt -o filenames
 		mapfile -t COMPREPLY < <(compgen -f -- "$current")
 		;;
@@ -52,6 +52,7 @@ _metacache_tools() {
 }
 
 complete -F _metacache_tools \
+	fscache-fetch \
 	metacache-boot metacache-clean metacache-config metacache-dump metacache-flush metacache-flushall \
 	metacache-list metacache-prune metacache-refresh metacache-remove metacache-rescan metacache-status \
 	metacache-unpack metacache-update-userdb metacache-verify

@@ -1,6 +1,6 @@
-/* owner_cli DIRECTOR BACKEND_HOST [USER...]: lib/cluster's owners, by hand
- * and for tests. DIRECTOR and BACKEND_HOST are as in the settings of these names; users may
- * also come on stdin, a line each. The key is $KEY.
+/* owner_cli DIRECTOR BACKEND_HOST [-o KEY=VALUE...] [USER...]: lib/cluster's owners, by hand and
+ * for tests. DIRECTOR and BACKEND_HOST are as in the settings of these names; without users
+ * they are read from stdin, a line each. The key is $KEY.
  *
  *   user <TAB> where <TAB> host <TAB> expires <TAB> reason
  *
@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/mem.h"
 #include "base/vec.h"
@@ -76,10 +75,11 @@ static void read_users(struct str_vec *users)
 int main(int argc, char **argv)
 {
 	struct str_vec overrides = { 0 }, users = { 0 };
-	int status;
+	int next = 3, status;
 
-	if (argc < 3) {
-		fputs("usage: owner_cli DIRECTOR BACKEND_HOST [USER...]\n", stderr);
+	if (argc < next) {
+		fputs("usage: owner_cli DIRECTOR BACKEND_HOST [-o KEY=VALUE...] [USER...]\n",
+		      stderr);
 		return 64;
 	}
 	vec_push(&overrides, xstrdup("mail_home=/var/lib/metacache/%u"));
@@ -87,9 +87,11 @@ int main(int argc, char **argv)
 	vec_push(&overrides, xasprintf("backend_host=%s", argv[2]));
 	if (getenv("KEY"))
 		vec_push(&overrides, xasprintf("doveadm_api_key=%s", getenv("KEY")));
-	for (int i = 3; i < argc; i++)
+	for (; next + 1 < argc && strcmp(argv[next], "-o") == 0; next += 2)
+		vec_push(&overrides, xstrdup(argv[next + 1]));
+	for (int i = next; i < argc; i++)
 		vec_push(&users, xstrdup(argv[i]));
-	if (argc == 3)
+	if (next == argc)
 		read_users(&users);
 	status = run(&overrides, &users);
 	str_vec_free(&overrides);

@@ -168,7 +168,7 @@ static void test_replay(void **state)
 static void test_keywords(void **state)
 {
 	autobuf struct buf log = three_mails();
-	char name[8];
+	char name[16];
 
 	(void)state;
 	put_keyword(&log, INDEX_RECORD_ADD, "$Work", 1, 2);
@@ -396,7 +396,7 @@ static void bad_modseq(struct buf *log)
 }
 static void bad_memory(struct buf *log)
 {
-	char name[8];
+	char name[16];
 
 	for (int i = 0; i < 16; i++) {
 		snprintf(name, sizeof name, "e%d", i);

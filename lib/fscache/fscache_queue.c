@@ -1,0 +1,133 @@
+#include "fscache/fscache_queue.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/workers.h"
+#include "fscache/fscache_name.h"
+#include "fscache/fscache_reader.h"
+
+/* One piece is a few ten thousand lines. */
+#define PIECE_BYTES (4 << 20)
+#define THREADS 4
+
+struct queue {
+	int fd;
+	uint64_t from, to;
+	struct fscache_table *table;
+	atomic_uint_fast64_t next, damaged;
+	atomic_bool failed;
+};
+
+struct reading {
+	struct queue *queue;
+	struct fscache_reader reader;
+	struct err err;
+};
+
+/* The first beginning of a line at or behind `at`; `to` where there is none. Longer
+ * lines than a record are passed over by whoever reads the piece before. */
+static int line_start(const struct queue *queue, uint64_t at, uint64_t *start_r, struct err *err)
+{
+	char text[FSCACHE_RECORD_MAX];
+
+	*start_r = at;
+	while (*start_r > queue->from && *start_r < queue->to) {
+		ssize_t n = pread(queue->fd, text, sizeof text, (off_t)(*start_r - 1));
+		const char *newline = n > 0 ? memchr(text, '\n', (size_t)n) : NULL;
+
+		if (n < 0)
+			return err_sys(err, errno, "read fscache.log");
+		if (newline) {
+			*start_r += (uint64_t)(newline - text);
+			break;
+		}
+		*start_r = n == 0 ? queue->to : *start_r + (uint64_t)n;
+	}
+	if (*start_r > queue->to)
+		*start_r = queue->to;
+	return 0;
+}
+
+static int read_piece(struct reading *reading, uint64_t from, uint64_t to)
+{
+	struct queue *queue = reading->queue;
+	struct fscache_reader *reader = &reading->reader;
+	struct fscache_record record;
+	int ret;
+
+	if (line_start(queue, from, &from, &reading->err) < 0 ||
+	    line_start(queue, to, &to, &reading->err) < 0)
+		return -1;
+	fscache_reader_init(reader, queue->fd, from, to);
+	while ((ret = fscache_reader_next(reader, &record, &reading->err)) > 0) {
+		size_t len;
+		int folder;
+
+		if (record.kind != FSCACHE_ADDED && record.kind != FSCACHE_SPARED)
+			continue;
+		len = strlen(record.name);
+		folder = fscache_name_folder_of_file(record.name, len);
+		if (folder < 0)
+			reader->damaged++;
+		else
+			fscache_table_add(queue->table,
+					  fscache_table_print(queue->table, (unsigned)folder,
+							      record.name, len, record.inode),
+					  record.bytes);
+	}
+	atomic_fetch_add(&queue->damaged, reader->damaged);
+	return ret;
+}
+
+static void read_pieces(void *arg)
+{
+	struct reading *reading = arg;
+	struct queue *queue = reading->queue;
+	uint64_t at;
+
+	while ((at = atomic_fetch_add(&queue->next, PIECE_BYTES)) < queue->to &&
+	       !atomic_load(&queue->failed)) {
+		if (read_piece(reading, at, at + PIECE_BYTES) < 0)
+			atomic_store(&queue->failed, true);
+	}
+}
+
+static void read_on_threads(struct queue *queue, unsigned threads, struct reading *readings)
+{
+	autoworkers struct workers *workers = workers_new(threads, threads);
+	autogroup struct workers_group *group = workers_group_new(workers);
+
+	for (unsigned i = 0; i < threads; i++) {
+		readings[i].queue = queue;
+		workers_submit(group, read_pieces, &readings[i]);
+	}
+}
+
+int fscache_queue_read(int fd, uint64_t from, uint64_t to, struct fscache_table *table,
+		       uint64_t *damaged_r, struct err *err)
+{
+	struct queue queue = { fd, from, to, table, .next = from };
+	uint64_t pieces = to > from ? (to - from) / PIECE_BYTES + 1 : 1;
+	unsigned threads = pieces < THREADS ? (unsigned)pieces : THREADS;
+	autofree struct reading *readings = xcalloc(threads, sizeof *readings);
+
+	if (threads == 1) {
+		readings[0].queue = &queue;
+		read_pieces(&readings[0]);
+	} else {
+		read_on_threads(&queue, threads, readings);
+	}
+	*damaged_r = queue.damaged;
+	for (unsigned i = 0; i < threads; i++) {
+		if (readings[i].err.code != ERR_NONE) {
+			if (err)
+				*err = readings[i].err;
+			return -1;
+		}
+	}
+	return 0;
+}

@@ -195,9 +195,11 @@ in_storage() { storage_of | grep "/$user/"; }
 }
 
 @test "locked by another program: 75, without waiting" {
-	hold_user_locks
-	stays 75 keep locked 'is locked by another program' -o user_lock_timeout=1h
-	release
+	for how in F_WRLCK F_RDLCK; do
+		hold_user_locks "$how"
+		stays 75 keep locked 'is locked by another program' -o user_lock_timeout=1h
+		release
+	done
 	goes unchanged
 }
 

@@ -28,6 +28,11 @@ check-fault: all test-tools
 check-real: all test-tools
 	$(BATS) $(call picked,$(wildcard tests/real/*.bats))
 
+.PHONY: race
+## make race           two minutes of logins, moves between backends and prunes (RACE_SECONDS=120, root)
+race: all
+	RACE_SECONDS=$${RACE_SECONDS:-120} RACE_SHOW=1 $(BATS) -f 'logged in and out, moved and pruned' tests/real/prune.bats
+
 .PHONY: demo
 ## make demo           the main job on a scratch Dovecot, as the README shows it (root)
 demo: all

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/quote.h"
 #include "bundle/bundle.h"
+#include "metacache/crash.h"
 #include "metacache/flush_pack.h"
 #include "metacache/remote.h"
 #include "metacache/snapshot.h"
@@ -340,6 +341,17 @@ enum registry_changes flush_unit_changes(struct flush_unit *job)
 	return find_changes(job)->class;
 }
 
+/* What may be corrupt is not uploaded over what is whole. */
+static bool is_crashed(const struct flush_unit *job)
+{
+	if (!job->known || job->options->overwrite ||
+	    crash_judge(job->mc, job->unit, 1, &job->state, NULL) != BOOT_CRASHED)
+		return false;
+	log_info(job->mc->log, "metacache_unit_crashed", log_str("user", job->home->user),
+		 log_str("unit", job->unit->path), log_str("boot", job->state.boot));
+	return true;
+}
+
 void flush_unit_look(struct flush_unit *job)
 {
 	job->outcome = FLUSH_UNCHANGED;
@@ -350,6 +362,10 @@ void flush_unit_look(struct flush_unit *job)
 		return;
 	}
 	load_state(job);
+	if (is_crashed(job)) {
+		job->outcome = FLUSH_OBSOLETE;
+		return;
+	}
 	if (job->state.installing && !job->options->overwrite) {
 		/* Neither the old files nor the new ones: nothing to upload. */
 		err_set(&job->err, ERR_BUSY, "a refresh was cut short");

@@ -83,7 +83,7 @@ static int open_registry(struct metacache *mc, unsigned needs, struct err *err)
 	return 0;
 }
 
-static int open_locks(struct metacache *mc, struct err *err)
+static int open_state_dir(struct metacache *mc, struct err *err)
 {
 	const char *dir = mc->settings->state_dir;
 	autofd int fd = -1;
@@ -95,6 +95,7 @@ static int open_locks(struct metacache *mc, struct err *err)
 		return -1;
 	if (user_lock_prepare(fd, &mc->locks_fd, err) < 0)
 		return err_prefix(err, "%s", dir);
+	boot_load(fd, mc->host, mc->boot, &mc->boots);
 	return 0;
 }
 
@@ -129,30 +130,34 @@ static int open_sessions(struct metacache *mc, struct err *err)
 	return doveadm_open(mc->settings->doveadm_url, key, &mc->doveadm, err);
 }
 
-/* Who and when: the host's name, and the boot as the change time of /proc, as
- * Dovecot's reboots file has it. */
+/* Who and when. */
 static int identify(struct metacache *mc, struct err *err)
 {
-	struct stat st;
-
 	if (gethostname(mc->host, sizeof mc->host - 1) < 0)
 		return err_sys(err, errno, "ask for the name of this host");
 	if (mc->settings->backend_host)
 		snprintf(mc->host, sizeof mc->host, "%s", mc->settings->backend_host);
-	if (stat("/proc", &st) < 0)
-		return err_sys(err, errno, "look at /proc");
-	snprintf(mc->boot, sizeof mc->boot, "%lld.%09ld", (long long)st.st_ctim.tv_sec,
-		 st.st_ctim.tv_nsec);
-	return 0;
+	return boot_stamp(mc->boot, err);
+}
+
+static void open_after_crash(struct metacache *mc)
+{
+	struct err err = { 0 };
+
+	if (boot_any_crashed(&mc->boots) &&
+	    (open_sessions(mc, &err) < 0 || open_store(mc, &err) < 0))
+		metacache_warn(mc, "metacache_store_unavailable", NULL, &err);
 }
 
 static int open_parts(struct metacache *mc, unsigned needs, struct err *err)
 {
 	if (needs & METACACHE_REGISTRY_READ)
 		return open_registry(mc, needs, err);
-	if (identify(mc, err) < 0 || open_roots(mc, err) < 0 || open_locks(mc, err) < 0 ||
+	if (identify(mc, err) < 0 || open_roots(mc, err) < 0 || open_state_dir(mc, err) < 0 ||
 	    open_registry(mc, needs, err) < 0)
 		return -1;
+	if (needs & METACACHE_CRASHED)
+		open_after_crash(mc);
 	if (needs & METACACHE_SESSIONS && open_sessions(mc, err) < 0)
 		return -1;
 	return needs & METACACHE_STORE ? open_store(mc, err) : 0;
@@ -209,6 +214,7 @@ void metacache_close(struct metacache *mc)
 		close(mc->roots[i].fd);
 	free(mc->roots);
 	cleanup_fd(&mc->locks_fd);
+	boot_list_free(&mc->boots);
 	mc->locks_fd = -1;
 	mc->roots = NULL;
 	mc->root_count = 0;

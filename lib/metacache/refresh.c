@@ -1,6 +1,7 @@
 #include "metacache/refresh.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,6 +59,7 @@ struct refresh {
 	struct fetch_job *jobs;
 	size_t job_count;
 	bool stale; /* an object of the listing is gone */
+	bool told_unknown;
 };
 
 /* One unit that is to come from storage. */
@@ -65,6 +67,8 @@ struct fetch_job {
 	struct refresh *refresh;
 	const struct remote_unit *remote;
 	enum refresh_outcome outcome; /* what it is once installed: created or changed */
+	struct changes_found crashed; /* the rule gives up what is here: its changes; else
+					 without a reason */
 	char name[24];                /* in staging */
 	struct fetched fetched;
 	int ret; /* of fetch_unit() */
@@ -135,12 +139,24 @@ static bool has_important_changes(int unitfd, const struct unit *unit, const str
 	return !state->installing && changes_to_keep(&found);
 }
 
+static enum refresh_outcome judge_in_use(int unitfd, const struct unit *unit, const char *what,
+					 struct err *err)
+{
+	int in_use = session_unit_in_use(unitfd, unit, err);
+
+	if (in_use == 0)
+		return REFRESH_CHANGED;
+	if (in_use > 0) {
+		err_set(err, ERR_BUSY, "%s %s, but a session has it open", unit_title(unit), what);
+		err_hint(err, "refresh again when the user has logged out");
+	}
+	return REFRESH_IN_USE;
+}
+
 static enum refresh_outcome judge_obsolete(const struct refresh *refresh, int unitfd,
 					   const struct unit *unit, const struct state *state,
 					   struct err *err)
 {
-	int in_use;
-
 	if (!refresh->options->discard_important && has_important_changes(unitfd, unit, state)) {
 		err_set(err, ERR_CONFLICT,
 			"%s changed here, and storage has a bundle of another writer; both are "
@@ -149,24 +165,36 @@ static enum refresh_outcome judge_obsolete(const struct refresh *refresh, int un
 		err_hint(err, HINT_CHOOSE);
 		return REFRESH_CONFLICT;
 	}
-	in_use = session_unit_in_use(unitfd, unit, err);
-	if (in_use == 0)
-		return REFRESH_CHANGED;
-	if (in_use > 0) {
-		err_set(err, ERR_BUSY, "%s is older than in storage, but a session has it open",
-			unit_title(unit));
-		err_hint(err, "refresh again when the user has logged out");
-	}
-	return REFRESH_IN_USE;
+	return judge_in_use(unitfd, unit, "is older than in storage", err);
 }
 
-static enum refresh_outcome judge_unit(const struct refresh *refresh,
-				       const struct remote_unit *remote, struct err *err)
+/* Whether the unit is as good as not there. Who only logs in is not told each time that nobody
+ * can know. */
+static bool is_crashed(struct refresh *refresh, const struct unit *unit, int state_ret,
+		       const struct state *state)
+{
+	const struct metacache *mc = refresh->mc;
+	const char *why;
+	enum boot_verdict verdict = crash_judge(mc, unit, state_ret, state, &why);
+
+	if (verdict == BOOT_UNKNOWN && unit->has_state && !refresh->told_unknown) {
+		log_event(mc->log, refresh->options->service ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING,
+			  "metacache_boot_unknown", log_str("user", refresh->home.user),
+			  log_str("unit", unit->path), log_str("reason", why),
+			  log_str("outcome", "kept"));
+		refresh->told_unknown = true;
+	}
+	return verdict == BOOT_CRASHED;
+}
+
+static enum refresh_outcome judge_unit(struct refresh *refresh, const struct remote_unit *remote,
+				       struct changes_found *crashed_r, struct err *err)
 {
 	const struct unit *unit = unit_find_id(&refresh->scanned, remote->id);
 	autostate struct state state = { 0 };
 	autofd int unitfd = -1;
 	bool known;
+	int ret;
 	enum remote_verdict verdict;
 
 	if (!unit)
@@ -176,7 +204,12 @@ static enum refresh_outcome judge_unit(const struct refresh *refresh,
 		err_sys(err, errno, "open directory %s", unit->path);
 		return REFRESH_FAILED;
 	}
-	known = state_read_of(unitfd, refresh->home.user, unit->path, &state, NULL) > 0;
+	ret = state_read_of(unitfd, refresh->home.user, unit->path, &state, NULL);
+	known = ret > 0;
+	if (is_crashed(refresh, unit, ret, &state)) {
+		changes_find(unitfd, unit, known ? &state : NULL, crashed_r);
+		return judge_in_use(unitfd, unit, "was being written when the host crashed", err);
+	}
 	if (known)
 		state_disown(&state, refresh->mc->host);
 	verdict = remote_judge(remote, known ? &state : NULL, NULL);
@@ -186,13 +219,26 @@ static enum refresh_outcome judge_unit(const struct refresh *refresh,
 	return judge_obsolete(refresh, unitfd, unit, known ? &state : NULL, err);
 }
 
+static bool is_to_be_kept(const struct fetch_job *job)
+{
+	return job->crashed.reason && changes_to_keep(&job->crashed);
+}
+
+/* Where old files are to be kept, the name makes a sweep keep them, too, should this be killed
+ * before it has. */
 static void add_job(struct refresh *refresh, const struct remote_unit *remote,
-		    enum refresh_outcome outcome)
+		    enum refresh_outcome outcome, const struct changes_found *crashed)
 {
 	struct fetch_job *job = &refresh->jobs[refresh->job_count];
 
-	*job = (struct fetch_job){ .refresh = refresh, .remote = remote, .outcome = outcome };
-	snprintf(job->name, sizeof job->name, "u%zu", refresh->job_count++);
+	*job = (struct fetch_job){
+		.refresh = refresh,
+		.remote = remote,
+		.outcome = outcome,
+		.crashed = *crashed,
+	};
+	snprintf(job->name, sizeof job->name, "%su%zu", is_to_be_kept(job) ? TRASH_SWAP : "",
+		 refresh->job_count++);
 }
 
 /* The .state of the unit that is here; false where there is none. */
@@ -247,15 +293,16 @@ static bool is_gone(const struct refresh *refresh, const char *id)
 static void decide(struct refresh *refresh, const struct remote_unit *remote)
 {
 	struct err err = { 0 };
+	struct changes_found crashed = { 0 };
 	enum refresh_outcome outcome;
 
 	if (remote->objects.count == 0)
 		return;
-	outcome = judge_unit(refresh, remote, &err);
+	outcome = judge_unit(refresh, remote, &crashed, &err);
 	if (outcome == REFRESH_CREATED && is_gone(refresh, remote->id))
 		return;
 	if (outcome == REFRESH_CREATED || outcome == REFRESH_CHANGED)
-		add_job(refresh, remote, outcome);
+		add_job(refresh, remote, outcome, &crashed);
 	else
 		note(refresh, outcome, err.code != ERR_NONE ? &err : NULL);
 }
@@ -345,7 +392,7 @@ static int install_job(struct refresh *refresh, struct fetch_job *job, int homef
 	const struct state *state = &job->fetched.state;
 	const struct unit *judged = unit_find(&refresh->scanned, state->unit);
 
-	if (is_unmerged_here(refresh, job)) {
+	if (!job->crashed.reason && is_unmerged_here(refresh, job)) {
 		err_set(&job->err, ERR_CONFLICT,
 			"%s: storage has bundles of two writers, and one of them is what is here; "
 			"both are kept",
@@ -356,9 +403,42 @@ static int install_job(struct refresh *refresh, struct fetch_job *job, int homef
 			    judged ? &judged->files : NULL, &refresh->mc->rules, &job->err);
 }
 
+/* The path of what was replaced, if all of it is still there (a filesystem may be unable to
+ * exchange files); "" if not. */
+static void keep_replaced(struct refresh *refresh, const struct fetch_job *job,
+			  const struct unit *unit, char path_r[PATH_MAX])
+{
+	autofd int fd = fsx_opendir(refresh->staging.fd, job->name);
+	autounit struct unit old = { 0 };
+	char kept[TRASH_KEPT_SIZE];
+	struct err err = { 0 };
+
+	path_r[0] = '\0';
+	if (fd < 0)
+		return;
+	if (trash_keep_part(refresh->staging.fd, job->name, kept, &err) < 0)
+		metacache_warn(refresh->mc, "metacache_trash_failed", refresh->home.user, &err);
+	else if (unit_rescan(fd, unit->path, &refresh->mc->rules, &old, NULL) == 0 &&
+		 old.files.count >= unit->files.count)
+		snprintf(path_r, PATH_MAX, "%s/" TRASH_DIR "/%s", refresh->home.root->path, kept);
+}
+
+static void note_crashed(struct refresh *refresh, const struct fetch_job *job)
+{
+	const struct unit *unit = unit_find_id(&refresh->scanned, job->remote->id);
+	char kept[PATH_MAX] = "";
+
+	if (is_to_be_kept(job))
+		keep_replaced(refresh, job, unit, kept);
+	crash_note(refresh->mc, refresh->home.user, unit, &job->crashed, kept[0] ? kept : NULL,
+		   &refresh->result->loss);
+}
+
 static void note_job(struct refresh *refresh, struct fetch_job *job, bool ok)
 {
 	if (ok) {
+		if (job->crashed.reason)
+			note_crashed(refresh, job);
 		refresh->result->bytes += job->fetched.bytes;
 		if (job->fetched.state.unmerged.count == 0) {
 			note(refresh, job->outcome, NULL);
@@ -509,8 +589,11 @@ static int work(struct refresh *refresh, struct err *err)
 	if (gather_current(refresh, err) < 0)
 		return -1;
 	if (refresh->options->dry_run) {
-		for (size_t i = 0; i < refresh->job_count; i++)
+		for (size_t i = 0; i < refresh->job_count; i++) {
 			note(refresh, refresh->jobs[i].outcome, NULL);
+			refresh->result->loss.units += refresh->jobs[i].crashed.reason != NULL;
+			refresh->result->loss.important += is_to_be_kept(&refresh->jobs[i]);
+		}
 		return 0;
 	}
 	if (refresh->homefd < 0 && refresh->job_count > 0)

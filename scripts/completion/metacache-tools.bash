@@ -42,6 +42,8 @@ _metacache_tools() {
 			mapfile -t COMPREPLY < <(
 				compgen -W "$(_metacache_tools_options "$1")" -- "$current"
 			)
+		elif [[ $1 == *metacache-boot ]]; then
+			mapfile -t COMPREPLY < <(compgen -W "start stop status" -- "$current")
 		else
 			compopt -o default
 		fi
@@ -51,6 +53,6 @@ _metacache_tools() {
 
 complete -F _metacache_tools \
 	fscache-fetch \
-	metacache-clean metacache-config metacache-dump metacache-flush metacache-flushall metacache-list \
-	metacache-refresh metacache-remove metacache-rescan metacache-status metacache-unpack \
-	metacache-update-userdb metacache-verify
+	metacache-boot metacache-clean metacache-config metacache-dump metacache-flush metacache-flushall \
+	metacache-list metacache-prune metacache-refresh metacache-remove metacache-rescan metacache-status \
+	metacache-unpack metacache-update-userdb metacache-verify

@@ -5,7 +5,7 @@
 setup() { . "$BATS_TEST_DIRNAME/world.bash"; }
 
 # metacache-status has options of its own for what is common: its tests are in status.bats.
-ALL="list flush flushall clean refresh rescan remove update-userdb"
+ALL="list flush flushall clean refresh rescan remove update-userdb boot"
 STORING="flush flushall clean refresh"
 
 # needs PROGRAM: the arguments without which it does not run.
@@ -13,6 +13,7 @@ needs() {
 	case $1 in
 	flush | clean | refresh) echo "-u ${user:-user@example.com}" ;;
 	remove) echo "-n ${user:-user@example.com}" ;;
+	boot) echo start ;;
 	esac
 }
 

@@ -32,6 +32,11 @@ offered() {
 	[ "$(offered metacache-list --log-format j)" = "json" ]
 }
 
+@test "what metacache-boot does" {
+	[ "$(offered metacache-boot st)" = "start stop status" ]
+	[ "$(offered metacache-boot -c x sta)" = "start status" ]
+}
+
 @test "files" {
 	cd "$BATS_TEST_TMPDIR"
 	touch 'my conf'

@@ -20,10 +20,10 @@ result() { fields result refresh -u "$user" "$@"; }
 	world_conf "$W/there"
 	bytes=$(find "$W/store" -path "*$user*" -name 'bundle.*' -printf '%s\n' | paste -sd+ | bc)
 	[ "$(there -u "$user" -f json | jq -c 'del(.users[0].duration_ms)')" = \
-		'{"users":[{"username":"'"$user"'","result":"created","created":3,"changed":0,"unchanged":0,"conflicts":0,"bytes":'"$bytes"',"error":null}]}' ]
+		'{"users":[{"username":"'"$user"'","result":"created","created":3,"changed":0,"unchanged":0,"conflicts":0,"bytes":'"$bytes"',"error":null,"discarded":0,"lost":null}]}' ]
 	diff <(tree_of "$home") <(tree_of "$(find "$W/there/idx" -name "$user")")
 	[ "$(there -u "$user" | head -1)" = \
-		$'username\tresult\tcreated\tchanged\tunchanged\tconflicts\tbytes\tduration_ms\terror' ]
+		$'username\tresult\tcreated\tchanged\tunchanged\tconflicts\tbytes\tduration_ms\terror\tdiscarded\tlost' ]
 	[ "$(there -u "$user" -f jsonl | jq -c '[.result, .unchanged, .bytes, (.duration_ms | type)]')" = \
 		'["refreshed_unchanged",3,0,"number"]' ]
 }

@@ -145,6 +145,83 @@ clean_until_gone() { "$BIN/metacache-clean" -q -c "$WORLD/here/conf" "$@" || [ $
 	sweep "$BIN/metacache-clean" -q -c "$WORLD/here/conf" -A --max-space -o metacache_max_space=1B
 }
 
+# Every user belongs to another backend, however short he has been away.
+prune_all_old() {
+	printf '\there\n%s\tthere\n' "${USERS[0]}" >"$T/map"
+	sweep "$BIN/metacache-prune" -q -c "$WORLD/here/conf" --delete --older-than 0 -A -o "director=map:$T/map" "$@"
+}
+here_is_gone_or_whole() { [ -z "$(tree_of "$WORLD/here/idx")" ] || here_is_whole; }
+# Uploads only add.
+stored_is_kept() { [ -z "$(comm -23 "$T/objects" <(find "$WORLD/store" -type f | sort))" ]; }
+note_stored() { find "$WORLD/store" -type f | sort >"$T/objects"; }
+
+@test "prune of what only this backend has, killed anywhere: the tree is whole, or gone and in storage" {
+	prepare() {
+		world_make "$W"
+		mc flushall -q >/dev/null
+		world_change
+		tree_of "$WORLD/here/idx" >"$T/whole"
+		note_stored
+	}
+	promises() {
+		here_is_gone_or_whole && stored_is_kept || return
+		storage_of >"$T/stored" || return
+		[ -n "$(tree_of "$WORLD/here/idx")" ] || diff "$T/stored" "$T/whole"
+	}
+	finished() {
+		[ -z "$(tree_of "$WORLD/here/idx")" ] && no_leftovers && stored_is_whole && stored_is_kept
+	}
+	prepare
+	prune_all_old
+}
+
+# Another backend goes on with what this one flushed; search indexes change here.
+obsolete_here() {
+	world_make "$W"
+	mkdir "$(echo "$WORLD"/here/idx/??/*@*)/fts-flatcurve"
+	echo words >"$(echo "$WORLD"/here/idx/??/*@*)/fts-flatcurve/x"
+	mc flushall -q >/dev/null
+	storage_of >/dev/null
+	world_change there
+	echo theirs >>"$(echo "$WORLD"/there/idx/??/*@*/fts-flatcurve/x)"
+	"$BIN/metacache-flushall" -q -c "$WORLD/there/conf" >/dev/null
+	tree_of "$WORLD/there/idx" >"$T/stored"
+	echo ours >>"$(echo "$WORLD"/here/idx/??/*@*/fts-flatcurve/x)"
+}
+stored_is_as_it_was() { stored_is_kept && diff <(storage_of) "$T/stored"; }
+
+@test "prune of an obsolete home, killed anywhere" {
+	prepare() {
+		obsolete_here
+		tree_of "$WORLD/here/idx" >"$T/whole"
+		note_stored
+	}
+	promises() { here_is_gone_or_whole && stored_is_as_it_was; }
+	finished() { [ -z "$(tree_of "$WORLD/here/idx")" ] && no_leftovers && stored_is_as_it_was; }
+	prepare
+	prune_all_old
+}
+
+@test "prune --discard-important, killed anywhere: the tree is whole or gone; cut short, it is kept in .trash" {
+	prepare() {
+		obsolete_here
+		world_change
+		tree_of "$WORLD/here/idx" >"$T/whole"
+		note_stored
+	}
+	promises() { here_is_gone_or_whole && stored_is_as_it_was; }
+	finished() {
+		[ -z "$(tree_of "$WORLD/here/idx")" ] && stored_is_as_it_was &&
+			[ -z "$(find "$WORLD"/here/idx/.trash -mindepth 1 -maxdepth 1 ! -name spare ! -name 'kept-*')" ] || return
+		# Nobody has looked at it twice, so it is there, whole.
+		kept=$(echo "$WORLD"/here/idx/.trash/kept-*)
+		[ ! -e "$kept" ] ||
+			diff <(tree_of "$kept") <(sed "s#\./../${USERS[0]}/#./#" "$T/whole")
+	}
+	prepare
+	prune_all_old --discard-important
+}
+
 @test "rescan, killed anywhere: the next one has the registry right" {
 	prepare() {
 		world_make "$W" 3

@@ -1,5 +1,7 @@
 #include "common/common_check.h"
 
+#include "common/common_output.h"
+
 typedef unsigned long long ull;
 
 void common_check_free(struct common_check *check)
@@ -82,11 +84,15 @@ void common_check_begin(const struct common_check *check, const char *title, str
 		buf_printf(out, "%s; ", buf_str(&check->problems));
 }
 
-void common_check_unknown(const char *title, const char *why, struct buf *out)
+int common_check_plugin(const char *title, const char *program, int code)
 {
 	const struct common_check check = { COMMON_CHECK_UNKNOWN };
+	autobuf struct buf text = { 0 };
 
-	common_check_begin(&check, title, out);
-	common_check_safe(out, why);
-	buf_putc(out, '\n');
+	if (code <= COMMON_CHECK_UNKNOWN)
+		return code;
+	common_check_begin(&check, title, &text);
+	buf_printf(&text, "%s failed, its error is on stderr\n", program);
+	common_output_write(NULL, &text, NULL);
+	return COMMON_CHECK_UNKNOWN;
 }

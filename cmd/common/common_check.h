@@ -38,5 +38,6 @@ void common_check_label(struct buf *perf, const char *what, const char *path);
 /* "TITLE OK - problems; " */
 void common_check_begin(const struct common_check *check, const char *title, struct buf *out);
 
-/* The whole line of a check that could not be made. */
-void common_check_unknown(const char *title, const char *why, struct buf *out);
+/* The exit code for Nagios, which reads stdout and knows no code above 3: what is above failed
+ * before its line, which is then printed. */
+int common_check_plugin(const char *title, const char *program, int code);

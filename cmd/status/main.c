@@ -143,18 +143,6 @@ static int run(struct tool *tool)
 	return check ? print_check(tool, &forms, &limits) : print(tool, &forms);
 }
 
-/* Nagios reads stdout, and knows no code above 3. */
-static int as_plugin(int code)
-{
-	autobuf struct buf text = { 0 };
-
-	if (code <= COMMON_CHECK_UNKNOWN)
-		return code;
-	common_check_unknown("METACACHE", "metacache-status failed, its error is on stderr", &text);
-	common_output_write(NULL, &text, NULL);
-	return COMMON_CHECK_UNKNOWN;
-}
-
 int main(int argc, char **argv)
 {
 	struct tool tool;
@@ -163,7 +151,7 @@ int main(int argc, char **argv)
 	if (code < 0)
 		code = run(&tool);
 	if (check)
-		code = as_plugin(code);
+		code = common_check_plugin("METACACHE", spec.program, code);
 	code = tool_finish(&tool, code);
 	return check && code > COMMON_CHECK_UNKNOWN ? COMMON_CHECK_UNKNOWN : code;
 }

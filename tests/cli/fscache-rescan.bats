@@ -297,8 +297,11 @@ says() {
 	rescan --all -f json | jq -e --arg path "$cache" '.rescans[0].path == $path'
 	sed -i '/obox_fs/d' conf
 	says 78 'obox_fs has no fscache:' --all
+	# Before its first use.
 	conf "$PWD/none/%u"
-	says 66 'none' --all
+	rescan --all -f json | jq -e '.rescans == []'
+	mkdir none none/empty
+	rescan --all -f json | jq -e '.rescans == []'
 }
 
 @test "a PATH may be relative, and needs no obox_fs" {

@@ -24,6 +24,12 @@ check-cli: all test-tools
 check-fault: all test-tools
 	TMPDIR=$${TMPDIR:-$$([ -w /dev/shm ] && echo /dev/shm || echo /tmp)} $(BATS) $(call picked,$(wildcard tests/fault/*.bats))
 
+.PHONY: fire
+## make fire           two minutes of the cache of mail objects under fire
+fire: all test-tools
+	FIRE_SECONDS=120 TMPDIR=$${TMPDIR:-$$([ -w /dev/shm ] && echo /dev/shm || echo /tmp)} \
+		$(BATS) -f 'under fire' tests/fault/fscache*.bats
+
 ## make check-real     real Dovecot and Ceph RGW (root)
 check-real: all test-tools
 	$(BATS) $(call picked,$(wildcard tests/real/*.bats))

@@ -1,5 +1,4 @@
 /* metacache-boot: note the boots of this host and how they end. */
-#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -22,18 +21,6 @@ static const struct print_field fields[] = {
 	{ .name = "clean", .flags = PRINT_TIME },
 	{ .name = "state" },
 };
-
-/* The mark promises that what was written is on disk. */
-static int sync_all(const struct metacache *mc, int state_dirfd, struct err *err)
-{
-	for (size_t i = 0; i < mc->root_count; i++) {
-		if (syncfs(mc->roots[i].fd) < 0)
-			return err_sys(err, errno, "sync %s", mc->roots[i].path);
-	}
-	if (syncfs(state_dirfd) < 0)
-		return err_sys(err, errno, "sync %s", mc->settings->state_dir);
-	return 0;
-}
 
 static int print_boot(struct printer *printer, const struct boots *boots, const struct boot *boot,
 		      struct err *err)
@@ -81,7 +68,7 @@ static int work(const struct metacache *mc, const char *what, int dirfd, struct 
 	if (strcmp(what, "start") == 0 && boot_start(dirfd, mc->host, mc->boot, err) < 0)
 		return -1;
 	if (strcmp(what, "stop") == 0 &&
-	    (sync_all(mc, dirfd, err) < 0 || boot_stop(dirfd, mc->host, mc->boot, err) < 0))
+	    (metacache_sync(mc, err) < 0 || boot_stop(dirfd, mc->host, mc->boot, err) < 0))
 		return -1;
 	boot_load(dirfd, mc->host, mc->boot, boots_r);
 	if (boots_r->unknown.code == ERR_NONE)

@@ -24,7 +24,7 @@ bool director_takes_for_hash(const char *user)
 int director_host_add(struct director_host_vec *hosts, const char *address, const char *tag,
 		      const char *vhosts, bool is_up, struct err *err)
 {
-	struct director_host host = { .is_up = is_up };
+	struct director_host host = { .is_up = is_up, .users = UINT64_MAX };
 
 	if (host_parse(address, &host.host) < 0 || strlen(tag) > DIRECTOR_TAG_MAX ||
 	    !is_digits(vhosts))

@@ -19,6 +19,7 @@ struct director_host {
 	struct host host;
 	char tag[DIRECTOR_TAG_MAX + 1]; /* of the group of backends it is in; "" the usual one */
 	uint64_t vhosts;
+	uint64_t users; /* assigned to it; UINT64_MAX: not told */
 	bool is_up;
 };
 VEC(director_host_vec, struct director_host);

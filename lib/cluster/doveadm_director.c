@@ -1,6 +1,8 @@
 #include "cluster/doveadm_director.h"
 
+#include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -12,14 +14,23 @@
 /* {"mail server ip":"127.0.0.11","tag":"","vhosts":"100","state":"up",…} */
 static int take_host(const struct json *row, struct director_host_vec *hosts, struct err *err)
 {
-	const char *address, *tag, *vhosts, *state;
+	const char *address, *tag, *vhosts, *state, *users = "";
+	char *end;
 
 	if (json_get_str(row, "mail server ip", &address, err) <= 0 ||
 	    json_get_str(row, "tag", &tag, err) <= 0 ||
 	    json_get_str(row, "vhosts", &vhosts, err) <= 0 ||
 	    json_get_str(row, "state", &state, err) <= 0)
 		return doveadm_batch_senseless(err);
-	return director_host_add(hosts, address, tag, vhosts, strcmp(state, "up") == 0, err);
+	if (director_host_add(hosts, address, tag, vhosts, strcmp(state, "up") == 0, err) < 0)
+		return -1;
+	if (json_get_str(row, "users", &users, NULL) > 0 && isdigit((unsigned char)*users)) {
+		uint64_t count = strtoull(users, &end, 10);
+
+		if (*end == '\0')
+			hosts->items[hosts->count - 1].users = count;
+	}
+	return 0;
 }
 
 static int take_hosts(const struct doveadm_batch *batch, size_t index,

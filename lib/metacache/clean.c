@@ -14,7 +14,6 @@
 #include "metacache/removal.h"
 #include "metacache/session.h"
 #include "metacache/state.h"
-#include "metacache/trash.h"
 #include "metacache/user_lock.h"
 
 const char *clean_outcome_name(enum clean_outcome outcome)
@@ -153,63 +152,6 @@ static int check_units(struct clean *clean)
 	return check_logged_in(clean) < 0 ? -1 : check_in_use(clean);
 }
 
-static int remove_directory(struct clean *clean, const char *path, const struct home *before)
-{
-	if (removal_directory(clean->mc, &clean->home, path, before, &clean->result->err) < 0)
-		return stop_of_err(clean);
-	return 0;
-}
-
-/* Take it off the list of folders that are here. */
-static int forget_folder(struct clean *clean, const char *path, struct err *err)
-{
-	autostate struct state state = { 0 };
-	size_t kept = 0;
-	int ret = state_read(clean->homefd, &state, err);
-
-	if (ret <= 0)
-		return ret;
-	for (size_t i = 0; i < state.folders.count; i++) {
-		if (strcmp(state.folders.items[i], path) == 0)
-			free(state.folders.items[i]);
-		else
-			state.folders.items[kept++] = state.folders.items[i];
-	}
-	state.folders.count = kept;
-	/* The next refresh has to look, however soon it comes. */
-	state.refresh = true;
-	return state_write(clean->homefd, &state, NULL, err);
-}
-
-/* A folder that is on the list and not on disk was deleted by Dovecot. So an empty
- * directory stands in its place until it is off the list, which may need the space
- * that it had. Where that can't be, or fails, the directory or the folder stays. */
-static int remove_folder(struct clean *clean, const char *unit_path, const char *path,
-			 const struct home *before)
-{
-	const struct metacache_root *root = clean->home.root;
-	autotrash struct trash trash = TRASH_NONE;
-	struct err *err = &clean->result->err, failed = { 0 };
-	int ret = trash_swap(root, path, &trash, err);
-
-	if (ret < 0)
-		return stop_of_err(clean);
-	if (ret == 0) {
-		err_clear(err);
-		if (forget_folder(clean, unit_path, err) < 0)
-			return stop_of_err(clean);
-		return remove_directory(clean, path, before);
-	}
-	if (removal_taken(clean->mc, &clean->home, &trash, path, before, err) < 0)
-		return stop_of_err(clean);
-	if (forget_folder(clean, unit_path, &failed) == 0)
-		trash_vacate(root, path);
-	else
-		metacache_warn(clean->mc, "metacache_folder_not_forgotten", clean->home.user,
-			       &failed);
-	return 0;
-}
-
 static int clean_unit(struct clean *clean, const struct unit *unit)
 {
 	autofree char *path = xasprintf("%s/%s", clean->home.path, unit->path);
@@ -231,10 +173,13 @@ static int clean_unit(struct clean *clean, const struct unit *unit)
 		return stop_of_err(clean);
 	if (unit->kind == UNIT_FOLDER && before.foreign)
 		return in_no_bundle(clean, before.foreign);
-	ret = unit->kind == UNIT_FOLDER ? remove_folder(clean, unit->path, path, &before)
-					: remove_directory(clean, path, &before);
+	ret = unit->kind == UNIT_FOLDER
+		      ? removal_folder(clean->mc, &clean->home, clean->homefd, unit->path, &before,
+				       NULL, &clean->result->err)
+		      : removal_directory(clean->mc, &clean->home, path, &before,
+					  &clean->result->err);
 	if (ret < 0)
-		return -1;
+		return stop_of_err(clean);
 	clean->result->units++;
 	clean->result->bytes += unit->bytes;
 	return 0;
@@ -244,8 +189,9 @@ static int clean_home(struct clean *clean)
 {
 	struct err err = { 0 };
 
-	if (remove_directory(clean, clean->home.path, &clean->scanned) < 0)
-		return -1;
+	if (removal_directory(clean->mc, &clean->home, clean->home.path, &clean->scanned,
+			      &clean->result->err) < 0)
+		return stop_of_err(clean);
 	for (size_t i = 0; i < clean->scanned.units.count; i++)
 		clean->result->bytes += clean->scanned.units.items[i].bytes;
 	clean->result->units = (unsigned)clean->scanned.units.count;

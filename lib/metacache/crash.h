@@ -21,6 +21,11 @@
 enum boot_verdict crash_judge(const struct metacache *mc, const struct unit *unit, int state_ret,
 			      const struct state *state, const char **why_r);
 
+/* changes_find(), for a unit that may be torn: where its log does not end with its file, nobody
+ * knows what was in the rest, and that was important. */
+void crash_changes(int unitfd, const struct unit *unit, const struct state *state,
+		   struct changes_found *found_r);
+
 /* What was given up and what would have been lost with it. */
 struct crash_loss {
 	unsigned units;     /* given up */
@@ -31,3 +36,20 @@ struct crash_loss {
 /* Count and log one unit. `kept` is a path of what was kept, NULL if nothing was. */
 void crash_note(const struct metacache *mc, const char *user, const struct unit *unit,
 		const struct changes_found *found, const char *kept, struct crash_loss *loss);
+
+/* Put the unit's files, as they are now, into .trash/kept-… for an operator, before something
+ * takes their place: links, so nobody may have them open. path_r says where. Needs links; without
+ * them it is -1. */
+#define CRASH_PATH_MAX 4096
+int crash_keep(const struct metacache_root *root, int unitfd, const struct unit *unit,
+	       char path_r[CRASH_PATH_MAX], struct err *err);
+
+/* Take away what the rule gives up of one user, where storage has a base of it and nobody uses
+ * it: the whole home, if all the rest of it is in storage, too; else folders and FTS indexes by
+ * themselves, while root indexes and folders with others in them wait for the next refresh.
+ * `mc` needs a store, and sessions where they can be asked for.
+ *
+ * 0, also without anything to do; -1 when something that should go is still there: then err is
+ * why. *left_r counts such units, loss_r what is gone. */
+int crash_discard(const struct metacache *mc, const char *user, struct crash_loss *loss_r,
+		  unsigned *left_r, struct err *err);

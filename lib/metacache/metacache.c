@@ -180,6 +180,17 @@ int metacache_open(struct metacache *mc, const struct settings *settings, const 
 	return 0;
 }
 
+int metacache_sync(const struct metacache *mc, struct err *err)
+{
+	for (size_t i = 0; i < mc->root_count; i++) {
+		if (syncfs(mc->roots[i].fd) < 0)
+			return err_sys(err, errno, "sync %s", mc->roots[i].path);
+	}
+	if (syncfs(mc->locks_fd) < 0)
+		return err_sys(err, errno, "sync %s", mc->settings->state_dir);
+	return 0;
+}
+
 static void keep_counters(struct metacache *mc)
 {
 	struct store_counters counters;

@@ -63,6 +63,9 @@ int metacache_open(struct metacache *mc, const struct settings *settings, const 
 void metacache_close(struct metacache *mc);
 #define automc CLEANUP(metacache_close)
 
+/* Have everything below the roots and in the state directory on disk. */
+int metacache_sync(const struct metacache *mc, struct err *err);
+
 /* "put" and so on, of an enum store_kind. */
 const char *metacache_kind_name(unsigned kind);
 

@@ -253,11 +253,15 @@ static bool load(struct compared *compared, int unitfd)
 	const struct unit *unit = compared->unit;
 	struct state *state = &compared->state;
 	int ret = state_read_of(unitfd, look->home.user, unit->path, state, NULL);
+	bool crashed = crash_judge(look->mc, unit, ret, state, NULL) == BOOT_CRASHED;
 
 	compared->known = ret > 0;
 	if (compared->known)
 		state_disown(state, look->mc->host);
-	changes_find(unitfd, unit, state_of(compared), &compared->found);
+	if (crashed)
+		crash_changes(unitfd, unit, state_of(compared), &compared->found);
+	else
+		changes_find(unitfd, unit, state_of(compared), &compared->found);
 	if (unit->kind == UNIT_ROOT && compared->known &&
 	    changes_in_folders(&look->scanned, state)) {
 		compared->found.class = CHANGES_IMPORTANT;
@@ -265,7 +269,7 @@ static bool load(struct compared *compared, int unitfd)
 	}
 	if (compared->found.class > look->changes)
 		look->changes = compared->found.class;
-	return crash_judge(look->mc, unit, ret, state, NULL) == BOOT_CRASHED;
+	return crashed;
 }
 
 unsigned prune_unit_judge(struct prune_look *look, const struct unit *unit,

@@ -1,7 +1,6 @@
 #include "metacache/refresh.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -207,7 +206,7 @@ static enum refresh_outcome judge_unit(struct refresh *refresh, const struct rem
 	ret = state_read_of(unitfd, refresh->home.user, unit->path, &state, NULL);
 	known = ret > 0;
 	if (is_crashed(refresh, unit, ret, &state)) {
-		changes_find(unitfd, unit, known ? &state : NULL, crashed_r);
+		crash_changes(unitfd, unit, known ? &state : NULL, crashed_r);
 		return judge_in_use(unitfd, unit, "was being written when the host crashed", err);
 	}
 	if (known)
@@ -224,8 +223,6 @@ static bool is_to_be_kept(const struct fetch_job *job)
 	return job->crashed.reason && changes_to_keep(&job->crashed);
 }
 
-/* Where old files are to be kept, the name makes a sweep keep them, too, should this be killed
- * before it has. */
 static void add_job(struct refresh *refresh, const struct remote_unit *remote,
 		    enum refresh_outcome outcome, const struct changes_found *crashed)
 {
@@ -237,8 +234,7 @@ static void add_job(struct refresh *refresh, const struct remote_unit *remote,
 		.outcome = outcome,
 		.crashed = *crashed,
 	};
-	snprintf(job->name, sizeof job->name, "%su%zu", is_to_be_kept(job) ? TRASH_SWAP : "",
-		 refresh->job_count++);
+	snprintf(job->name, sizeof job->name, "u%zu", refresh->job_count++);
 }
 
 /* The .state of the unit that is here; false where there is none. */
@@ -387,12 +383,35 @@ static bool is_unmerged_here(const struct refresh *refresh, const struct fetch_j
 	return here.base && str_vec_has(unmerged, here.base);
 }
 
+/* What was only here is put aside first, where a kill does not reach it. */
+static int install_crashed(struct refresh *refresh, struct fetch_job *job, int homefd,
+			   const struct unit *judged)
+{
+	const struct metacache_root *root = refresh->home.root;
+	autofd int unitfd = is_to_be_kept(job) ? fsx_opendir(homefd, judged->path) : -1;
+	char kept[CRASH_PATH_MAX] = "";
+
+	if (is_to_be_kept(job) && crash_keep(root, unitfd, judged, kept, &job->err) < 0)
+		return -1;
+	if (install_unit(refresh->staging.fd, job->name, homefd, &job->fetched.state,
+			 &judged->files, &refresh->mc->rules, &job->err) < 0) {
+		if (kept[0])
+			(void)fsx_remove_tree(root->fd, kept + strlen(root->path) + 1, NULL);
+		return -1;
+	}
+	crash_note(refresh->mc, refresh->home.user, judged, &job->crashed, kept[0] ? kept : NULL,
+		   &refresh->result->loss);
+	return 0;
+}
+
 static int install_job(struct refresh *refresh, struct fetch_job *job, int homefd)
 {
 	const struct state *state = &job->fetched.state;
 	const struct unit *judged = unit_find(&refresh->scanned, state->unit);
 
-	if (!job->crashed.reason && is_unmerged_here(refresh, job)) {
+	if (job->crashed.reason)
+		return install_crashed(refresh, job, homefd, judged);
+	if (is_unmerged_here(refresh, job)) {
 		err_set(&job->err, ERR_CONFLICT,
 			"%s: storage has bundles of two writers, and one of them is what is here; "
 			"both are kept",
@@ -403,42 +422,9 @@ static int install_job(struct refresh *refresh, struct fetch_job *job, int homef
 			    judged ? &judged->files : NULL, &refresh->mc->rules, &job->err);
 }
 
-/* The path of what was replaced, if all of it is still there (a filesystem may be unable to
- * exchange files); "" if not. */
-static void keep_replaced(struct refresh *refresh, const struct fetch_job *job,
-			  const struct unit *unit, char path_r[PATH_MAX])
-{
-	autofd int fd = fsx_opendir(refresh->staging.fd, job->name);
-	autounit struct unit old = { 0 };
-	char kept[TRASH_KEPT_SIZE];
-	struct err err = { 0 };
-
-	path_r[0] = '\0';
-	if (fd < 0)
-		return;
-	if (trash_keep_part(refresh->staging.fd, job->name, kept, &err) < 0)
-		metacache_warn(refresh->mc, "metacache_trash_failed", refresh->home.user, &err);
-	else if (unit_rescan(fd, unit->path, &refresh->mc->rules, &old, NULL) == 0 &&
-		 old.files.count >= unit->files.count)
-		snprintf(path_r, PATH_MAX, "%s/" TRASH_DIR "/%s", refresh->home.root->path, kept);
-}
-
-static void note_crashed(struct refresh *refresh, const struct fetch_job *job)
-{
-	const struct unit *unit = unit_find_id(&refresh->scanned, job->remote->id);
-	char kept[PATH_MAX] = "";
-
-	if (is_to_be_kept(job))
-		keep_replaced(refresh, job, unit, kept);
-	crash_note(refresh->mc, refresh->home.user, unit, &job->crashed, kept[0] ? kept : NULL,
-		   &refresh->result->loss);
-}
-
 static void note_job(struct refresh *refresh, struct fetch_job *job, bool ok)
 {
 	if (ok) {
-		if (job->crashed.reason)
-			note_crashed(refresh, job);
 		refresh->result->bytes += job->fetched.bytes;
 		if (job->fetched.state.unmerged.count == 0) {
 			note(refresh, job->outcome, NULL);

@@ -1,8 +1,12 @@
 #include "metacache/removal.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "metacache/session.h"
+#include "metacache/state.h"
+#include "metacache/trash.h"
 
 static bool same_foreign(const struct home *a, const struct home *b)
 {
@@ -45,34 +49,79 @@ static int put_back(const struct metacache_home *home, struct trash *trash, cons
 	return -1;
 }
 
-int removal_taken(const struct metacache *mc, const struct metacache_home *home,
-		  struct trash *trash, const char *path, const struct home *before, struct err *err)
+/* Look again at what was renamed away from `path`, and be rid of it. */
+static int finish(const struct metacache *mc, const struct metacache_home *home,
+		  struct trash *trash, const char *path, const struct home *before, char *kept_r,
+		  struct err *err)
 {
 	if (check_moved(mc, home->user, trash, before, err) < 0)
 		return put_back(home, trash, path, err);
+	if (kept_r)
+		return trash_keep(trash, home->root, kept_r, err);
 	trash_judged(trash);
 	trash_free(trash);
 	return 0;
 }
 
 int removal_keep(const struct metacache *mc, const struct metacache_home *home, const char *path,
-		 const struct home *before, char kept_r[4096], struct err *err)
+		 const struct home *before, char *kept_r, struct err *err)
 {
 	autotrash struct trash trash = TRASH_NONE;
 
 	if (trash_take(home->root, path, &trash, err) < 0)
 		return -1;
-	if (check_moved(mc, home->user, &trash, before, err) < 0)
-		return put_back(home, &trash, path, err);
-	return trash_keep(&trash, home->root, kept_r, err);
+	return finish(mc, home, &trash, path, before, kept_r, err);
 }
 
 int removal_directory(const struct metacache *mc, const struct metacache_home *home,
 		      const char *path, const struct home *before, struct err *err)
 {
-	autotrash struct trash trash = TRASH_NONE;
+	return removal_keep(mc, home, path, before, NULL, err);
+}
 
-	if (trash_take(home->root, path, &trash, err) < 0)
+/* Take it off the list of folders that are here. */
+static int forget_folder(int homefd, const char *path, struct err *err)
+{
+	autostate struct state state = { 0 };
+	size_t kept = 0;
+	int ret = state_read(homefd, &state, err);
+
+	if (ret <= 0)
+		return ret;
+	for (size_t i = 0; i < state.folders.count; i++) {
+		if (strcmp(state.folders.items[i], path) == 0)
+			free(state.folders.items[i]);
+		else
+			state.folders.items[kept++] = state.folders.items[i];
+	}
+	state.folders.count = kept;
+	/* The next refresh has to look, however soon it comes. */
+	state.refresh = true;
+	return state_write(homefd, &state, NULL, err);
+}
+
+/* Taking it off the list may need the space that the folder had. */
+int removal_folder(const struct metacache *mc, const struct metacache_home *home, int homefd,
+		   const char *unit_path, const struct home *before, char *kept_r, struct err *err)
+{
+	autofree char *path = xasprintf("%s/%s", home->path, unit_path);
+	autotrash struct trash trash = TRASH_NONE;
+	struct err failed = { 0 };
+	int ret = trash_swap(home->root, path, &trash, err);
+
+	if (ret < 0)
 		return -1;
-	return removal_taken(mc, home, &trash, path, before, err);
+	if (ret == 0) {
+		err_clear(err);
+		if (forget_folder(homefd, unit_path, err) < 0)
+			return -1;
+		return removal_keep(mc, home, path, before, kept_r, err);
+	}
+	if (finish(mc, home, &trash, path, before, kept_r, err) < 0)
+		return -1;
+	if (forget_folder(homefd, unit_path, &failed) == 0)
+		trash_vacate(home->root, path);
+	else
+		metacache_warn(mc, "metacache_folder_not_forgotten", home->user, &failed);
+	return 0;
 }

@@ -258,3 +258,93 @@ keeps() {
 	mc refresh --service imap -u "${USERS[1]}" >/dev/null 2>"$log"
 	[ ! -s "$log" ]
 }
+
+crashed() { mc rescan -f json "$@" 2>"$log" | jq -c '.rescans[0] | [.discarded, .discarded_important, .suspect]'; }
+
+@test "rescan takes away what a crash left; changes are kept and named, refresh brings back the rest" {
+	world_crash
+	tree_of "$home" >"$W/changed"
+	[ "$(crashed)" = '[6,6,0]' ]
+	[ -z "$(tree_of "$idx")" ]
+	[ "$(kept)" = 2 ]
+	# A home as it was, whole, in each.
+	path=$(sed -n "s,.*user=$user unit=\"\" .*kept=\([^ ]*\) .*,\1,p" "$log")
+	diff <(tree_of "$path") "$W/changed"
+	[ "$(crashed)" = '[0,0,0]' ]
+	[ "$(fields result refresh -q -u "$user")" = created ]
+	[ "$(fields result refresh -q -u "${USERS[1]}")" = created ]
+	as_stored
+}
+
+@test "rescan: nothing is kept where nothing had changed; after a clean stop nothing goes" {
+	other_boot 'mc boot start; mc flushall'
+	mc boot start -q >/dev/null
+	[ "$(crashed)" = '[6,0,0]' ]
+	[ "$(kept)" = 0 ]
+	[ -z "$(tree_of "$idx")" ]
+	mc refresh -q -u "$user" >/dev/null
+	mc boot stop >/dev/null
+	[ "$(crashed)" = '[0,0,0]' ]
+	[ "$(fields result refresh -u "$user")" = refreshed_unchanged ]
+}
+
+@test "rescan: a folder by itself; root indexes wait for the next refresh if not all the rest is stored" {
+	other_boot 'mc boot start; mc flushall; mc boot stop'
+	other_boot 'mc boot start; sleep 0.05; log=$(find "$WORLD/here/idx" -path "*/mailboxes/*.log" | head -1); echo x >>$log
+		echo x >>${log%/mailboxes/*}/dovecot.list.index.log'
+	mc boot start -q >/dev/null
+	# The other folder has changes that are only here, from a clean boot.
+	echo more >>"$(find "$idx" -path '*/mailboxes/*.log' | sed -n 2p)"
+	user=$(find "$idx" -path '*/mailboxes/*.log' | head -1 | cut -d/ -f$((1 + $(tr -dc / <<<"$idx" | wc -c) + 2)))
+	tree_of "$idx" >"$W/before"
+	says 75 'root indexes: the next metacache-refresh replaces it' rescan -q
+	[ "$(jq -nR '[inputs] | length' <(tree_of "$idx"))" = $(($(wc -l <"$W/before") - 3)) ]
+	[ "$(kept)" = 1 ]
+	# The flag that was set since, and is only here, is still here.
+	grep -qxFf <(tree_of "$idx") "$W/before"
+	[ "$(fields created,changed,discarded refresh -q -u "$user")" = $'1\t1\t1' ]
+	[ "$(kept)" = 2 ]
+	[ "$(crashed)" = '[0,0,0]' ]
+}
+
+@test "rescan: all other units are in storage, so the home goes as a whole" {
+	other_boot 'mc boot start; mc flushall; mc boot stop'
+	other_boot 'mc boot start; sleep 0.05; for log in $(find "$WORLD/here/idx" -name dovecot.list.index.log); do echo x >>$log; done'
+	mc boot start -q >/dev/null
+	[ "$(crashed)" = '[2,2,0]' ]
+	[ -z "$(tree_of "$idx")" ]
+	[ "$(kept)" = 2 ]
+}
+
+@test "rescan: what storage has not, what is in use, locked, or can't be asked for, stays and is suspect" {
+	world_crash
+	tree_of "$idx" >"$W/whole"
+	stays() {
+		says "$1" "$2" rescan -q "${@:3}"
+		diff "$W/whole" <(tree_of "$idx")
+	}
+	mv "$W/store" "$W/away" && mkdir "$W/store"
+	stays 65 'storage has nothing to put in its place'
+	rmdir "$W/store"
+	stays 69 'storage could not be asked'
+	mv "$W/away" "$W/store"
+	stays 69 'storage could not be asked' -o obox_index_fs=
+	exec 7<"$home/dovecot.list.index.log"
+	says 75 'a session has the indexes open' rescan -q
+	exec 7<&-
+	diff <(grep -F "$user" "$W/whole") <(tree_of "$idx")
+	tree_of "$idx" >"$W/whole"
+	hold_user_locks
+	stays 75 'locked'
+	release
+	[ "$(crashed)" = '[3,3,0]' ]
+}
+
+@test "rescan: unknown means keep, and is said" {
+	world_crash
+	tree_of "$idx" >"$W/whole"
+	rm "$reboots"
+	[ "$(crashed)" = '[0,0,0]' ]
+	diff "$W/whole" <(tree_of "$idx")
+	grep -q 'metacache_boot_unknown error="reboots: there is no such file" hint="run metacache-boot start' "$log"
+}

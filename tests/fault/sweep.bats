@@ -309,3 +309,79 @@ stored_is_as_it_was() { stored_is_kept && diff <(storage_of) "$T/stored"; }
 	prepare
 	sweep "$BIN/metacache-verify" -q -c "$WORLD/here/conf" -A --repair
 }
+
+@test "boot start and stop, killed anywhere: the file is the old one or the new one" {
+	reboots() { sed 's/ .* / /' "$WORLD/here/state/reboots" 2>/dev/null | sed -n '2,$p'; }
+	prepare() {
+		world_make "$W"
+		other_boot 'mc boot start'
+		reboots >"$T/old"
+	}
+	promises() {
+		[ "$(head -1 "$WORLD/here/state/reboots")" = 'metacache-tools reboots 1' ] &&
+			diff <(reboots | head -1) "$T/old" && [ "$(reboots | wc -l)" -le 2 ]
+	}
+	finished() { promises && [ "$(reboots | wc -l)" = 2 ] && mc boot status >/dev/null; }
+	prepare
+	sweep "$BIN/metacache-boot" -q -c "$WORLD/here/conf" start
+	marked() { mc boot status -f json | jq -r '.boots[1].clean | type'; }
+	prepare() {
+		world_make "$W"
+		other_boot 'mc boot start'
+		mc boot start -q >/dev/null
+		reboots >"$T/old"
+	}
+	promises() { diff <(reboots) "$T/old" && [[ "$(marked)" =~ ^(null|number)$ ]]; }
+	finished() { promises && [ "$(marked)" = number ]; }
+	sweep "$BIN/metacache-boot" -q -c "$WORLD/here/conf" stop
+}
+
+# Nothing that changed before the crash is lost before or after it is given up.
+changes_are_somewhere() {
+	! sed 's/ .*//' "$T/changed" |
+		grep -vxFf <(find "$WORLD/here/idx" -type f -exec sha256sum {} + | sed 's/ .*//')
+}
+only_kept_ones() {
+	[ -z "$(find "$WORLD/here/idx/.trash" -mindepth 1 -maxdepth 1 ! -name spare ! -name 'kept-*')" ] && changes_are_somewhere
+}
+crashed_world() {
+	world_make "$W"
+	world_crash
+	storage_of >"$T/stored"
+	tree_of "$WORLD/here/idx" >"$T/changed"
+}
+
+@test "refresh of what a crash left, killed anywhere: each unit is the old one or storage's, and no change is lost" {
+	prepare() { crashed_world; }
+	promises() {
+		tree_of "$WORLD/here/idx" >"$T/now"
+		only_from "$T/now" "$T/changed" "$T/stored" && same_count "$T/now" "$T/stored" && changes_are_somewhere
+	}
+	finished() { diff <(tree_of "$WORLD/here/idx") "$T/stored" && only_kept_ones; }
+	prepare
+	sweep "$BIN/metacache-refresh" -q -c "$WORLD/here/conf" -u "${USERS[0]}"
+}
+
+@test "rescan after a crash, killed anywhere: the home is there or gone, and no change is lost" {
+	prepare() { crashed_world; }
+	promises() {
+		tree_of "$WORLD/here/idx" >"$T/now"
+		{ [ ! -s "$T/now" ] || diff "$T/now" "$T/changed"; } && changes_are_somewhere
+	}
+	finished() { [ -z "$(tree_of "$WORLD/here/idx")" ] && only_kept_ones && [ "$(mc list | wc -l)" = 1 ]; }
+	prepare
+	sweep "$BIN/metacache-rescan" -q -c "$WORLD/here/conf"
+}
+
+@test "the end of drain, killed anywhere: what is marked clean is uploaded" {
+	prepare() {
+		world_make "$W"
+		mc boot start -q >/dev/null
+		tree_of "$WORLD/here/idx" >"$T/whole"
+	}
+	state() { mc boot status -f json | jq -r '.boots[0].state'; }
+	promises() { here_is_whole && { [ "$(state)" = running ] || stored_is_whole; }; }
+	finished() { here_is_whole && stored_is_whole && [ "$(state)" = stopped ] && no_leftovers; }
+	prepare
+	sweep "$BIN/metacache-drain" -q -c "$WORLD/here/conf" --from flush-3
+}

@@ -109,3 +109,19 @@ whole() {
 		whole 36
 	done
 }
+
+# Four processes read, add, evict and remove while one rescan follows the other.
+under_fire() {
+	"$TOOLS/fault/fscache_fire" "$@" "$PWD/fire" "${FIRE_SECONDS:-10}" -- \
+		"$BIN/fscache-rescan" -q -c conf "$PWD/fire"
+	# It looked once more when all was quiet.
+	exact fire
+	[ -z "$(ls fire/tmp)" ]
+	[ ! -e fire/fscache.log.new ]
+	"$BIN/fscache-rescan" -c conf -f json "$PWD/fire" |
+		jq -e '.rescans[0] | .result == "right" and .tracked_bytes == .found_bytes'
+}
+
+@test "under fire: the log is exact afterwards, and never says less than there is" { under_fire; }
+
+@test "under fire, writers killed" { under_fire -k; }

@@ -25,7 +25,7 @@ check-fault: all test-tools
 	TMPDIR=$${TMPDIR:-$$([ -w /dev/shm ] && echo /dev/shm || echo /tmp)} $(BATS) $(call picked,$(wildcard tests/fault/*.bats))
 
 .PHONY: fire
-## make fire           two minutes of the cache of mail objects under fire
+## make fire           the cache of mail objects under fire, for two minutes, twice
 fire: all test-tools
 	FIRE_SECONDS=120 TMPDIR=$${TMPDIR:-$$([ -w /dev/shm ] && echo /dev/shm || echo /tmp)} \
 		$(BATS) -f 'under fire' tests/fault/fscache*.bats

@@ -166,6 +166,7 @@ static int note_upload(struct flush_unit *job, const struct snapshot *snapshot,
 	free(state->installing);
 	state->installing = NULL;
 	bundle_name_unique(state->next);
+	state->standing = STATE_CURRENT;
 	state->uploaded_ns = clock_now_ns();
 	flush_pack_log_end(job->unit, snapshot, &state->log);
 	state_set_files(state, &snapshot->files);
@@ -226,9 +227,12 @@ static int upload(struct flush_unit *job, const struct snapshot *snapshot,
  * the next refresh. */
 static int obsolete(struct flush_unit *job, const struct remote_unit *remote)
 {
-	if (!job->known || changes_to_keep(find_changes(job)))
+	if (!job->state.base || changes_to_keep(find_changes(job))) {
+		job->standing = STATE_CONFLICT;
 		return conflict(job, remote_unknown(remote, &job->state)->name, "changed here");
+	}
 	job->outcome = FLUSH_OBSOLETE;
+	job->standing = STATE_OBSOLETE;
 	return 0;
 }
 
@@ -283,12 +287,31 @@ static void tidy_listed(struct flush_unit *job, const struct remote_unit *remote
 	const struct remote_object *base =
 		theirs && theirs->parsed.is_diff ? remote_base_of(remote, theirs) : NULL;
 
-	if (!theirs)
+	if (!theirs) {
 		tidy_add(job->tidy, job->home, job->unit->path, job->unit->id,
 			 &job->state.superseded);
-	else if (theirs->parsed.is_diff &&
-		 (!base || str_vec_has(&job->state.superseded, base->name)))
+	} else if (theirs->parsed.is_diff &&
+		   (!base || str_vec_has(&job->state.superseded, base->name))) {
+		job->standing = STATE_CONFLICT;
 		conflict(job, theirs->name, "has a new base");
+	} else {
+		job->standing = STATE_OBSOLETE;
+	}
+}
+
+/* Said to whoever lists the users; not worth more than a warning. */
+static void note_standing(struct flush_unit *job)
+{
+	struct err err = { 0 };
+
+	if (job->options->dry_run || job->reborn || job->outcome >= FLUSH_BUSY ||
+	    job->state.standing == job->standing)
+		return;
+	job->state.standing = job->standing;
+	if (write_state(job, &err) < 0)
+		metacache_warn(job->mc, "metacache_mark_failed", job->home->user, &err);
+	else
+		job->known = job->named = job->unit->has_state = true;
 }
 
 static void with_listing(struct flush_unit *job, const struct remote_unit *remote)
@@ -297,6 +320,7 @@ static void with_listing(struct flush_unit *job, const struct remote_unit *remot
 		tidy_listed(job, remote);
 	else
 		upload_changed(job, remote);
+	note_standing(job);
 }
 
 void flush_unit_upload(struct flush_unit *job)

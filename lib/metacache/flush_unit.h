@@ -31,11 +31,12 @@ struct flush_unit {
 	/* Between the steps. */
 	int unitfd;
 	struct state state;
-	bool changed;               /* has to be uploaded, or only tidied up: storage is asked */
-	bool only_tidy;             /* superseded bases are left of an earlier upload */
-	bool known;                 /* there is a readable .state, and it says what `state` says */
-	bool named;                 /* state.next is on disk, or would be the same again */
-	struct changes_found found; /* once they were looked for: has a reason then */
+	bool changed;   /* has to be uploaded, or only tidied up: storage is asked */
+	bool only_tidy; /* superseded bases are left of an earlier upload */
+	bool known;     /* there is a readable .state, and it says what `state` says */
+	bool named;     /* state.next is on disk, or would be the same again */
+	enum state_standing standing; /* as storage was found */
+	struct changes_found found;   /* once they were looked for: has a reason then */
 };
 
 /* Look at the unit, without asking storage: either it is `changed` and has to be

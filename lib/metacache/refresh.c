@@ -129,7 +129,7 @@ static bool has_important_changes(int unitfd, const struct unit *unit, const str
 {
 	struct changes_found found;
 
-	if (!state)
+	if (!state || !state->base)
 		return true;
 	changes_find(unitfd, unit, state, &found);
 	return !state->installing && changes_to_keep(&found);
@@ -160,6 +160,28 @@ static enum refresh_outcome judge_obsolete(const struct refresh *refresh, int un
 	return REFRESH_IN_USE;
 }
 
+/* Said to whoever lists the users; not worth more than a warning. */
+static void note_standing(const struct refresh *refresh, int unitfd, enum state_standing standing)
+{
+	autostate struct state state = { 0 };
+	struct err err = { 0 };
+	int ret = refresh->options->dry_run ? 0 : state_read(unitfd, &state, &err);
+
+	if (ret > 0 && state.standing != standing) {
+		state.standing = standing;
+		ret = state_write(unitfd, &state, NULL, &err);
+	}
+	if (ret < 0)
+		metacache_warn(refresh->mc, "metacache_mark_failed", refresh->home.user, &err);
+}
+
+static enum state_standing standing_of(enum refresh_outcome outcome)
+{
+	return outcome == REFRESH_CONFLICT ? STATE_CONFLICT
+	       : outcome == REFRESH_IN_USE ? STATE_OBSOLETE
+					   : STATE_CURRENT;
+}
+
 static enum refresh_outcome judge_unit(const struct refresh *refresh,
 				       const struct remote_unit *remote, struct err *err)
 {
@@ -168,6 +190,7 @@ static enum refresh_outcome judge_unit(const struct refresh *refresh,
 	autofd int unitfd = -1;
 	bool known;
 	enum remote_verdict verdict;
+	enum refresh_outcome outcome = REFRESH_UNCHANGED;
 
 	if (!unit)
 		return REFRESH_CREATED;
@@ -180,10 +203,13 @@ static enum refresh_outcome judge_unit(const struct refresh *refresh,
 	if (known)
 		state_disown(&state, refresh->mc->host);
 	verdict = remote_judge(remote, known ? &state : NULL, NULL);
-	if (verdict != REMOTE_NEWER && !(known && state.installing) &&
-	    !(known && refresh->options->discard_important && state.unmerged.count > 0))
-		return REFRESH_UNCHANGED;
-	return judge_obsolete(refresh, unitfd, unit, known ? &state : NULL, err);
+	if (verdict == REMOTE_NEWER || (known && state.installing) ||
+	    (known && refresh->options->discard_important && state.unmerged.count > 0))
+		outcome = judge_obsolete(refresh, unitfd, unit, known ? &state : NULL, err);
+	/* What is replaced gets a new .state. */
+	if (known && outcome != REFRESH_CHANGED && state.standing != standing_of(outcome))
+		note_standing(refresh, unitfd, standing_of(outcome));
+	return outcome;
 }
 
 static void add_job(struct refresh *refresh, const struct remote_unit *remote,
@@ -340,12 +366,21 @@ static bool is_unmerged_here(const struct refresh *refresh, const struct fetch_j
 	return here.base && str_vec_has(unmerged, here.base);
 }
 
+static void note_conflict(const struct refresh *refresh, const char *path)
+{
+	autofd int unitfd = fsx_opendir(refresh->homefd, path);
+
+	if (unitfd >= 0)
+		note_standing(refresh, unitfd, STATE_CONFLICT);
+}
+
 static int install_job(struct refresh *refresh, struct fetch_job *job, int homefd)
 {
 	const struct state *state = &job->fetched.state;
 	const struct unit *judged = unit_find(&refresh->scanned, state->unit);
 
 	if (is_unmerged_here(refresh, job)) {
+		note_conflict(refresh, state->unit);
 		err_set(&job->err, ERR_CONFLICT,
 			"%s: storage has bundles of two writers, and one of them is what is here; "
 			"both are kept",

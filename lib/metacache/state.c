@@ -8,6 +8,11 @@
 #include "base/mem.h"
 #include "json/json.h"
 
+static const char *const standings[] = {
+	[STATE_OBSOLETE] = "obsolete",
+	[STATE_CONFLICT] = "conflict",
+};
+
 void state_free(struct state *state)
 {
 	free(state->boot);
@@ -174,6 +179,23 @@ static int read_next(const struct json *root, struct state *state, struct err *e
 	return 0;
 }
 
+static int read_standing(const struct json *root, struct state *state, struct err *err)
+{
+	const char *text;
+	int ret = json_get_str(root, "standing", &text, err);
+
+	if (ret <= 0)
+		return ret;
+	for (int i = STATE_OBSOLETE; i <= STATE_CONFLICT; i++) {
+		if (strcmp(text, standings[i]) == 0)
+			state->standing = (enum state_standing)i;
+	}
+	if (state->standing == STATE_CURRENT)
+		return err_set(err, ERR_DATA, "member \"standing\": neither %s nor %s",
+			       standings[STATE_OBSOLETE], standings[STATE_CONFLICT]);
+	return 0;
+}
+
 static int read_members(const struct json *root, struct state *state, struct err *err)
 {
 	int64_t version;
@@ -201,7 +223,7 @@ static int read_members(const struct json *root, struct state *state, struct err
 	    json_get_int(root, "uploaded", &state->uploaded_ns, err) < 0 ||
 	    json_get_int(root, "last_access", &state->last_access, err) < 0 ||
 	    json_get_bool(root, "refresh", &state->refresh, err) < 0 ||
-	    read_files(root, state, err) < 0)
+	    read_standing(root, state, err) < 0 || read_files(root, state, err) < 0)
 		return -1;
 	return check_names(state, err);
 }
@@ -313,6 +335,8 @@ int state_write(int unitfd, const struct state *state, struct fsx_stat *stat_r, 
 	json_set_int(root, "last_access", state->last_access);
 	json_set_str(root, "last_service", state->last_service);
 	json_set_bool(root, "refresh", state->refresh);
+	if (state->standing != STATE_CURRENT)
+		json_set_str(root, "standing", standings[state->standing]);
 	if (state->installing)
 		json_set_str(root, "installing", state->installing);
 	set_names(root, "folders", &state->folders);
@@ -321,6 +345,11 @@ int state_write(int unitfd, const struct state *state, struct fsx_stat *stat_r, 
 	json_print(root, &text);
 	buf_putc(&text, '\n');
 	return fsx_replace(unitfd, UNIT_STATE_NAME, text.data, text.len, 0600, false, stat_r, err);
+}
+
+enum state_standing state_standing(const struct state *state)
+{
+	return state->unmerged.count > 0 ? STATE_CONFLICT : state->standing;
 }
 
 bool state_is_applied(const struct state *state, const char *bundle)
@@ -362,5 +391,5 @@ bool state_matches(const struct state *state, const struct unit_file_vec *files)
 bool state_settled(const struct state *state, const struct unit_file_vec *files)
 {
 	return state_matches(state, files) && state->superseded.count == 0 &&
-	       state->unmerged.count == 0 && !state->installing;
+	       state_standing(state) == STATE_CURRENT && !state->installing;
 }

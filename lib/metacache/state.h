@@ -5,7 +5,7 @@
  *  "base":"bundle.…","base_bytes":1,"diffs":[],"diff_bytes":0,
  *  "superseded":[],"unmerged":[],"next":"<32 hex>",
  *  "log":{"indexid":1,"seq":2,"offset":3},"uploaded":<ns>,"last_access":<s>,"last_service":"imap","refresh":false,
- *  "installing":"bundle.…","folders":["mailboxes/…"],
+ *  "standing":"obsolete","installing":"bundle.…","folders":["mailboxes/…"],
  *  "files":[{"name":"dovecot.index","size":1,"mtime":<ns>,"ino":2}]}
  *
  * `next` is the unique part of the next bundle's name, written down before it is
@@ -27,6 +27,13 @@
 #define STATE_VERSION 1
 #define STATE_BYTES_MAX (32 * 1024 * 1024)
 
+/* How this tree stood to storage when that was last looked at. */
+enum state_standing {
+	STATE_CURRENT,
+	STATE_OBSOLETE, /* storage had a newer one, and nothing would be lost here */
+	STATE_CONFLICT, /* storage had another writer's bundle, and not all of this tree */
+};
+
 struct state {
 	char *boot; /* of the host when this was written: ctime of /proc */
 	char *host;
@@ -38,6 +45,7 @@ struct state {
 	uint64_t diff_bytes;       /* of their objects together */
 	struct str_vec superseded; /* in storage, contained in base or diffs: to be deleted */
 	struct str_vec unmerged;   /* of another writer, seen and not contained: a conflict */
+	enum state_standing standing; /* as found; see state_standing() */
 	char next[BUNDLE_UNIQUE_HEX + 1];
 	struct index_position log;  /* end of Dovecot's log at the last upload or download;
 				       indexid 0: there was none, or it could not be read */
@@ -75,6 +83,9 @@ int state_parse(const char *text, size_t len, struct state *state_r, struct err 
 /* Replace it. Not fsynced: a host that crashes throws its cache away. stat_r (may be
  * NULL) is that of the new file. */
 int state_write(int unitfd, const struct state *state, struct fsx_stat *stat_r, struct err *err);
+
+/* How it stands: with unmerged bundles in conflict, whatever was found else. */
+enum state_standing state_standing(const struct state *state);
 
 /* Whether this bundle is the base or one of the diffs that the tree was made of. */
 bool state_is_applied(const struct state *state, const char *bundle);

@@ -6,7 +6,8 @@ static const char good[] =
 	"\"base\":\"" BASE_1 "\",\"base_bytes\":1000,\"diffs\":[\"" BASE_1 "-" UNIQUE_2
 	"\"],\"diff_bytes\":200,\"superseded\":[\"" BASE_2 "\"],\"unmerged\":[\"" BASE_3
 	"\"],\"next\":\"" UNIQUE_4 "\",\"uploaded\":123456789,"
-	"\"last_access\":99,\"last_service\":\"imap\",\"refresh\":true,\"installing\":\"" BASE_2
+	"\"last_access\":99,\"last_service\":\"imap\",\"refresh\":true,"
+	"\"standing\":\"obsolete\",\"installing\":\"" BASE_2
 	"\",\"folders\":[\".A\",\".B\"],\"gone\":[\"" GUID_B "\"],\"files\":["
 	"{\"name\":\"a\",\"size\":1,\"mtime\":-2,\"ino\":3},"
 	"{\"name\":\"b\",\"size\":4,\"mtime\":5,\"ino\":6}]}";
@@ -31,6 +32,8 @@ static void check_good(const struct state *s)
 	assert_int_equal(s->last_access, 99);
 	assert_string_equal(s->last_service, "imap");
 	assert_true(s->refresh);
+	assert_int_equal(s->standing, STATE_OBSOLETE);
+	assert_int_equal(state_standing(s), STATE_CONFLICT); /* something is unmerged */
 	assert_string_equal(s->installing, BASE_2);
 	assert_int_equal(s->folders.count, 2);
 	assert_string_equal(s->folders.items[1], ".B");
@@ -80,6 +83,7 @@ static void test_init(void **state)
 	assert_null(back.base);
 	assert_null(back.installing);
 	assert_false(back.refresh);
+	assert_int_equal(state_standing(&back), STATE_CURRENT);
 	assert_string_equal(back.next, one.next);
 	assert_string_equal(back.user, "user");
 	assert_string_equal(back.unit, "");
@@ -198,6 +202,8 @@ static void test_wrong_members(void **state)
 		{ "last_service", "1", "\"last_service\"" },
 		{ "refresh", "1", "\"refresh\"" },
 		{ "refresh", "\"true\"", "\"refresh\"" },
+		{ "standing", "\"current\"", "\"standing\"" },
+		{ "standing", "2", "\"standing\"" },
 		{ "installing", "[]", "\"installing\"" },
 		{ "folders", "[1]", "\"folders\"" },
 		{ "gone", "0", "\"gone\"" },
@@ -239,7 +245,8 @@ static void test_missing_members(void **state)
 		{ "diffs", false },       { "superseded", false }, { "unmerged", false },
 		{ "next", true },         { "uploaded", false },   { "last_access", false },
 		{ "last_service", true }, { "refresh", false },    { "installing", false },
-		{ "folders", false },     { "gone", false },       { "files", false },
+		{ "standing", false },    { "folders", false },    { "gone", false },
+		{ "files", false },
 	};
 
 	(void)state;
@@ -422,6 +429,10 @@ static void test_matches(void **state)
 		add_name(&s.superseded, BASE_2);
 		assert_false(state_settled(&s, &files));
 		str_vec_free(&s.superseded);
+		s.standing = STATE_OBSOLETE;
+		assert_false(state_settled(&s, &files));
+		s.standing = STATE_CURRENT;
+		assert_int_equal(state_settled(&s, &files), rows[i].matches);
 		s.installing = xstrdup(BASE_1);
 		assert_false(state_settled(&s, &files));
 		unit_files_free(&files);

@@ -117,7 +117,7 @@ static int pack(const struct flush_unit *job, const struct bundle_source *source
 	};
 	str_vec_copy(&manifest_r->includes, &packed->superseded);
 	if (job->gone)
-		str_vec_copy(&manifest_r->gone, job->gone);
+		bundle_gone_copy(&manifest_r->gone, job->gone);
 	return bundle_pack(manifest_r, sources, count, &filter, packed->spool, err);
 }
 
@@ -146,7 +146,7 @@ static void collect_superseded(const struct flush_unit *job, const struct remote
 	const struct state *state = &job->state;
 	struct str_vec own = { 0 };
 
-	if (job->reborn || job->options->overwrite) {
+	if (job->options->overwrite) {
 		for (size_t i = 0; i < remote->objects.count; i++)
 			vec_push(&packed->superseded, xstrdup(remote->objects.items[i].name));
 		return;
@@ -196,8 +196,7 @@ static int read_blocks(const struct flush_unit *job, const struct remote_unit *r
 	int ret;
 
 	*blocks_r = (struct blocks){ 0 };
-	if (!base || base->size_bytes != state->base_bytes || job->reborn ||
-	    job->options->overwrite)
+	if (!base || base->size_bytes != state->base_bytes || job->options->overwrite)
 		return 0;
 	ret = blocks_read(job->unitfd, blocks_r, &err);
 	if (ret < 0)

@@ -52,6 +52,8 @@ static void load_state(struct flush_unit *job)
 	} else if (!job->named) {
 		bundle_name_unique(state->next);
 	}
+	if (job->reborn && !state->base)
+		str_vec_copy(&state->superseded, &job->reborn->bundles);
 }
 
 static int write_state(struct flush_unit *job, struct err *err)
@@ -76,10 +78,21 @@ static bool same_names(const struct str_vec *a, const struct str_vec *b)
 	return true;
 }
 
+static bool same_gone(const struct bundle_gone_vec *a, const struct bundle_gone_vec *b)
+{
+	if (a->count != b->count)
+		return false;
+	for (size_t i = 0; i < a->count; i++) {
+		if (!bundle_gone_find(b, a->items[i].id))
+			return false;
+	}
+	return true;
+}
+
 static bool same_folders(const struct flush_unit *job)
 {
 	return same_names(&job->state.folders, job->folders) &&
-	       same_names(&job->state.gone, job->gone);
+	       same_gone(&job->state.gone, job->gone);
 }
 
 static bool is_unchanged(const struct flush_unit *job)
@@ -174,7 +187,7 @@ static int note_upload(struct flush_unit *job, const struct snapshot *snapshot,
 	job->unit->has_state = true;
 	if (job->folders) {
 		str_vec_copy(&state->folders, job->folders);
-		str_vec_copy(&state->gone, job->gone);
+		bundle_gone_copy(&state->gone, job->gone);
 	}
 	return write_state(job, err);
 }
@@ -236,24 +249,12 @@ static int obsolete(struct flush_unit *job, const struct remote_unit *remote)
 	return 0;
 }
 
-/* Of a folder that was deleted and made anew: something was put under its id since
- * its deletion was noted. */
-static bool is_newer(const struct flush_unit *job, const struct remote_unit *remote)
-{
-	for (size_t i = 0; i < remote->objects.count; i++) {
-		if (bundle_name_time_us(&remote->objects.items[i].parsed) > job->gone_since_us)
-			return true;
-	}
-	return false;
-}
-
 static int upload_changed(struct flush_unit *job, const struct remote_unit *remote)
 {
 	const struct metacache *mc = job->mc;
 	autosnapshot struct snapshot snapshot = { 0 };
 
-	if (!job->options->overwrite && (!job->reborn || is_newer(job, remote)) &&
-	    remote_judge(remote, &job->state, NULL) == REMOTE_NEWER)
+	if (!job->options->overwrite && remote_judge(remote, &job->state, NULL) == REMOTE_NEWER)
 		return obsolete(job, remote);
 	if (job->options->dry_run) {
 		job->outcome = FLUSH_UPLOADED;
@@ -304,7 +305,7 @@ static void note_standing(struct flush_unit *job)
 {
 	struct err err = { 0 };
 
-	if (job->options->dry_run || job->reborn || job->outcome >= FLUSH_BUSY ||
+	if (job->options->dry_run || job->outcome >= FLUSH_BUSY ||
 	    job->state.standing == job->standing)
 		return;
 	job->state.standing = job->standing;

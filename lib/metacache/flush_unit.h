@@ -15,13 +15,11 @@ struct flush_unit {
 	const struct flush_options *options;
 	struct tidy *tidy;
 	/* It was deleted when the root indexes were last uploaded and is here again: what storage
-	 * has under its id is of the folder before. */
-	bool reborn;
-	int64_t gone_since_us; /* when its deletion was noted */
-	/* Root unit: the folders that are here now and the ids of those that are gone; NULL else.
-	 */
+	 * had under its id then is of the folder before. NULL else. */
+	const struct bundle_gone *reborn;
+	/* Root unit: the folders that are here now and those that are gone; NULL else. */
 	const struct str_vec *folders;
-	const struct str_vec *gone;
+	const struct bundle_gone_vec *gone;
 	/* What storage has of it, where the caller listed it already; else NULL. */
 	const struct remote_unit *listed;
 	/* Out. */

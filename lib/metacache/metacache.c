@@ -367,7 +367,8 @@ static void look_at_unit(const struct metacache_home *home, int homefd, const st
 		known_r->state = state_r;
 	changes_find(unitfd, unit, known_r->state, &found);
 	known_r->changes = found.class;
-	if (unit->kind == UNIT_ROOT && known_r->state && changes_in_folders(scanned, state_r))
+	if (unit->kind == UNIT_ROOT && known_r->state &&
+	    changes_in_folders(homefd, home->user, scanned, state_r))
 		known_r->changes = CHANGES_IMPORTANT;
 }
 

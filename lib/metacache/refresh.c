@@ -245,7 +245,7 @@ static void run_job(void *arg)
 }
 
 /* Which folders are gone, as the newest root indexes say that are known here. */
-static const struct str_vec *gone_folders(const struct refresh *refresh)
+static const struct bundle_gone_vec *gone_folders(const struct refresh *refresh)
 {
 	const struct fetch_job *first = &refresh->jobs[0];
 
@@ -267,7 +267,7 @@ static bool is_gone(const struct refresh *refresh, const char *id)
 		if (strcmp(folder_id, id) == 0)
 			return true;
 	}
-	return str_vec_has(gone_folders(refresh), id);
+	return bundle_gone_find(gone_folders(refresh), id) != NULL;
 }
 
 static void decide(struct refresh *refresh, const struct remote_unit *remote)
@@ -444,16 +444,16 @@ static int install_home(struct refresh *refresh, struct err *err)
 /* A folder that was deleted elsewhere, and has neither important changes nor readers here. */
 static void remove_gone(struct refresh *refresh)
 {
-	const struct str_vec *gone = gone_folders(refresh);
-
 	for (size_t i = 0; i < refresh->scanned.units.count; i++) {
 		const struct unit *unit = &refresh->scanned.units.items[i];
 		autostate struct state state = { 0 };
 		autofd int unitfd = -1;
 		autofree char *path = xasprintf("%s/%s", refresh->home.path, unit->path);
 		autotrash struct trash trash = TRASH_NONE;
+		const struct bundle_gone *gone = bundle_gone_find(gone_folders(refresh), unit->id);
 
-		if (unit->kind != UNIT_FOLDER || unit->has_subdirs || !str_vec_has(gone, unit->id))
+		if (unit->kind != UNIT_FOLDER || unit->has_subdirs || !gone ||
+		    !changes_is_left_over(refresh->homefd, refresh->home.user, unit, gone))
 			continue;
 		unitfd = fsx_opendir(refresh->homefd, unit->path);
 		if (unitfd < 0 ||
@@ -484,7 +484,7 @@ static void list_folder(struct state *state, const char *path)
 	char id[33];
 
 	unit_folder_id(path, id);
-	if (!str_vec_has(&state->folders, path) && !str_vec_has(&state->gone, id))
+	if (!str_vec_has(&state->folders, path) && !bundle_gone_find(&state->gone, id))
 		vec_push(&state->folders, xstrdup(path));
 }
 

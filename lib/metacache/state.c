@@ -26,7 +26,7 @@ void state_free(struct state *state)
 	str_vec_free(&state->superseded);
 	str_vec_free(&state->unmerged);
 	str_vec_free(&state->folders);
-	str_vec_free(&state->gone);
+	bundle_gone_free(&state->gone);
 	unit_files_free(&state->files);
 	*state = (struct state){ 0 };
 }
@@ -218,7 +218,7 @@ static int read_members(const struct json *root, struct state *state, struct err
 	    read_names(root, "superseded", &state->superseded, err) < 0 ||
 	    read_names(root, "unmerged", &state->unmerged, err) < 0 ||
 	    read_names(root, "folders", &state->folders, err) < 0 ||
-	    read_names(root, "gone", &state->gone, err) < 0 || read_next(root, state, err) < 0 ||
+	    bundle_gone_read(root, &state->gone, err) < 0 || read_next(root, state, err) < 0 ||
 	    read_log(root, &state->log, err) < 0 ||
 	    json_get_int(root, "uploaded", &state->uploaded_ns, err) < 0 ||
 	    json_get_int(root, "last_access", &state->last_access, err) < 0 ||
@@ -340,7 +340,7 @@ int state_write(int unitfd, const struct state *state, struct fsx_stat *stat_r, 
 	if (state->installing)
 		json_set_str(root, "installing", state->installing);
 	set_names(root, "folders", &state->folders);
-	set_names(root, "gone", &state->gone);
+	bundle_gone_set(root, &state->gone);
 	set_files(root, &state->files);
 	json_print(root, &text);
 	buf_putc(&text, '\n');

@@ -5,7 +5,7 @@
  *  "base":"bundle.…","base_bytes":1,"diffs":[],"diff_bytes":0,
  *  "superseded":[],"unmerged":[],"next":"<32 hex>",
  *  "log":{"indexid":1,"seq":2,"offset":3},"uploaded":<ns>,"last_access":<s>,"last_service":"imap","refresh":false,
- *  "standing":"obsolete","installing":"bundle.…","folders":["mailboxes/…"],
+ *  "standing":"obsolete","installing":"bundle.…","folders":["mailboxes/…"],"gone":…,
  *  "files":[{"name":"dovecot.index","size":1,"mtime":<ns>,"ino":2}]}
  *
  * `next` is the unique part of the next bundle's name, written down before it is
@@ -20,6 +20,7 @@
 #include "base/err.h"
 #include "base/fsx.h"
 #include "base/vec.h"
+#include "bundle/bundle_gone.h"
 #include "bundle/bundle_name.h"
 #include "index/index_changes.h"
 #include "metacache/unit.h"
@@ -47,16 +48,16 @@ struct state {
 	struct str_vec unmerged;   /* of another writer, seen and not contained: a conflict */
 	enum state_standing standing; /* as found; see state_standing() */
 	char next[BUNDLE_UNIQUE_HEX + 1];
-	struct index_position log;  /* end of Dovecot's log at the last upload or download;
-				       indexid 0: there was none, or it could not be read */
-	int64_t uploaded_ns;        /* 0: never */
-	int64_t last_access;        /* UNIX seconds, by a session or a refresh */
-	char *last_service;         /* "" unknown */
-	bool refresh;               /* marked: look at storage at the next chance */
-	char *installing;           /* files are being replaced by this bundle's; NULL: no */
-	struct str_vec folders;     /* root unit: paths of the folder units that are here */
-	struct str_vec gone;        /* root unit: ids of folder units that were deleted */
-	struct unit_file_vec files; /* as they were at the last upload or download; sorted */
+	struct index_position log;   /* end of Dovecot's log at the last upload or download;
+					indexid 0: there was none, or it could not be read */
+	int64_t uploaded_ns;         /* 0: never */
+	int64_t last_access;         /* UNIX seconds, by a session or a refresh */
+	char *last_service;          /* "" unknown */
+	bool refresh;                /* marked: look at storage at the next chance */
+	char *installing;            /* files are being replaced by this bundle's; NULL: no */
+	struct str_vec folders;      /* root unit: paths of the folder units that are here */
+	struct bundle_gone_vec gone; /* root unit: folder units that were deleted */
+	struct unit_file_vec files;  /* as they were at the last upload or download; sorted */
 };
 
 void state_free(struct state *state);

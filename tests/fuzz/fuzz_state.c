@@ -43,7 +43,7 @@ static void need_same(const struct state *a, const struct state *b)
 	need_names(&a->superseded, &b->superseded);
 	need_names(&a->unmerged, &b->unmerged);
 	need_names(&a->folders, &b->folders);
-	need_names(&a->gone, &b->gone);
+	need_gone(&a->gone, &b->gone);
 	need(b->base_bytes == (a->base ? a->base_bytes : 0));
 	need(b->diff_bytes == (a->diffs.count > 0 ? a->diff_bytes : 0));
 	need(a->log.indexid == b->log.indexid);

@@ -8,7 +8,8 @@ static const char good[] =
 	"\"],\"next\":\"" UNIQUE_4 "\",\"uploaded\":123456789,"
 	"\"last_access\":99,\"last_service\":\"imap\",\"refresh\":true,"
 	"\"standing\":\"obsolete\",\"installing\":\"" BASE_2
-	"\",\"folders\":[\".A\",\".B\"],\"gone\":[\"" GUID_B "\"],\"files\":["
+	"\",\"folders\":[\".A\",\".B\"],\"gone\":[\"" GUID_B "\"],\"gone_bundles\":{\"" GUID_B
+	"\":[\"" BASE_4 "\"]},\"files\":["
 	"{\"name\":\"a\",\"size\":1,\"mtime\":-2,\"ino\":3},"
 	"{\"name\":\"b\",\"size\":4,\"mtime\":5,\"ino\":6}]}";
 
@@ -38,7 +39,9 @@ static void check_good(const struct state *s)
 	assert_int_equal(s->folders.count, 2);
 	assert_string_equal(s->folders.items[1], ".B");
 	assert_int_equal(s->gone.count, 1);
-	assert_string_equal(s->gone.items[0], GUID_B);
+	assert_string_equal(s->gone.items[0].id, GUID_B);
+	assert_true(s->gone.items[0].noted);
+	assert_string_equal(s->gone.items[0].bundles.items[0], BASE_4);
 	assert_files(&s->files, "a,b");
 	assert_int_equal(s->files.items[0].mtime_ns, -2);
 	assert_int_equal(s->files.items[0].ino, 3);
@@ -207,6 +210,9 @@ static void test_wrong_members(void **state)
 		{ "installing", "[]", "\"installing\"" },
 		{ "folders", "[1]", "\"folders\"" },
 		{ "gone", "0", "\"gone\"" },
+		{ "gone", "[1]", "\"gone\"" },
+		{ "gone_bundles", "[]", "\"gone_bundles\"" },
+		{ "gone_bundles", "{\"" GUID_B "\":[\"x\"]}", "\"gone_bundles\"" },
 		{ "files", "{}", "\"files\"" },
 		{ "files", "[1]", "\"name\"" },
 		{ "files", "[null]", "\"name\"" },
@@ -240,13 +246,13 @@ static void test_missing_members(void **state)
 		const char *name;
 		bool needed;
 	} rows[] = {
-		{ "version", true },      { "boot", true },        { "host", true },
-		{ "user", true },         { "unit", true },        { "base", false },
-		{ "diffs", false },       { "superseded", false }, { "unmerged", false },
-		{ "next", true },         { "uploaded", false },   { "last_access", false },
-		{ "last_service", true }, { "refresh", false },    { "installing", false },
-		{ "standing", false },    { "folders", false },    { "gone", false },
-		{ "files", false },
+		{ "version", true },       { "boot", true },        { "host", true },
+		{ "user", true },          { "unit", true },        { "base", false },
+		{ "diffs", false },        { "superseded", false }, { "unmerged", false },
+		{ "next", true },          { "uploaded", false },   { "last_access", false },
+		{ "last_service", true },  { "refresh", false },    { "installing", false },
+		{ "standing", false },     { "folders", false },    { "gone", false },
+		{ "gone_bundles", false }, { "files", false },
 	};
 
 	(void)state;

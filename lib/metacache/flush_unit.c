@@ -178,6 +178,7 @@ static int note_upload(struct flush_unit *job, const struct snapshot *snapshot,
 	str_vec_copy(&state->unmerged, &packed->unmerged);
 	free(state->installing);
 	state->installing = NULL;
+	unit_files_free(&state->replaced);
 	bundle_name_unique(state->next);
 	state->standing = STATE_CURRENT;
 	state->uploaded_ns = clock_now_ns();

@@ -123,16 +123,18 @@ static int look_here(struct refresh *refresh, const char *user, struct err *err)
 	return 1;
 }
 
-/* Would anything be lost if storage's version took its place? Unknown counts as yes;
- * a tree that an interrupted refresh left is nobody's work. */
+/* Would anything be lost if storage's version took its place? Unknown counts as yes. What an
+ * interrupted refresh left is nobody's work, unless somebody has worked on it since. */
 static bool has_important_changes(int unitfd, const struct unit *unit, const struct state *state)
 {
 	struct changes_found found;
 
 	if (!state || !state->base)
 		return true;
+	if (state->installing)
+		return !state_accounts_for(state, &unit->files);
 	changes_find(unitfd, unit, state, &found);
-	return !state->installing && changes_to_keep(&found);
+	return changes_to_keep(&found);
 }
 
 static enum refresh_outcome judge_obsolete(const struct refresh *refresh, int unitfd,

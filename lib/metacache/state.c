@@ -28,6 +28,7 @@ void state_free(struct state *state)
 	str_vec_free(&state->folders);
 	bundle_gone_free(&state->gone);
 	unit_files_free(&state->files);
+	unit_files_free(&state->replaced);
 	*state = (struct state){ 0 };
 }
 
@@ -76,12 +77,12 @@ static int read_names(const struct json *root, const char *name, struct str_vec 
 	return 0;
 }
 
-static int read_file(const struct json *item, struct state *state, struct err *err)
+static int read_file(const struct json *item, const char *member, struct unit_file_vec *files,
+		     struct err *err)
 {
 	struct unit_file file = { .ino = 0 };
 	int64_t ino; /* JSON has no more: the upper half reads as negative (overlayfs uses it) */
 	const char *name;
-	struct unit_file_vec *files = &state->files;
 
 	if (json_need(json_get_str(item, "name", &name, err), "name", err) < 0 ||
 	    json_need(json_get_uint(item, "size", &file.size_bytes, err), "size", err) < 0 ||
@@ -90,19 +91,20 @@ static int read_file(const struct json *item, struct state *state, struct err *e
 		return -1;
 	file.ino = (uint64_t)ino;
 	if (files->count > 0 && strcmp(files->items[files->count - 1].name, name) >= 0)
-		return err_set(err, ERR_DATA, "member \"files\": not sorted");
+		return err_set(err, ERR_DATA, "member \"%s\": not sorted", member);
 	file.name = xstrdup(name);
 	vec_push(files, file);
 	return 0;
 }
 
-static int read_files(const struct json *root, struct state *state, struct err *err)
+static int read_files(const struct json *root, const char *member, struct unit_file_vec *files,
+		      struct err *err)
 {
 	const struct json *array;
-	int ret = json_get_array(root, "files", &array, err);
+	int ret = json_get_array(root, member, &array, err);
 
 	for (size_t i = 0; ret > 0 && i < json_count(array); i++) {
-		if (read_file(json_at(array, i), state, err) < 0)
+		if (read_file(json_at(array, i), member, files, err) < 0)
 			ret = -1;
 	}
 	return ret;
@@ -223,7 +225,9 @@ static int read_members(const struct json *root, struct state *state, struct err
 	    json_get_int(root, "uploaded", &state->uploaded_ns, err) < 0 ||
 	    json_get_int(root, "last_access", &state->last_access, err) < 0 ||
 	    json_get_bool(root, "refresh", &state->refresh, err) < 0 ||
-	    read_standing(root, state, err) < 0 || read_files(root, state, err) < 0)
+	    read_standing(root, state, err) < 0 ||
+	    read_files(root, "files", &state->files, err) < 0 ||
+	    read_files(root, "replaced", &state->replaced, err) < 0)
 		return -1;
 	return check_names(state, err);
 }
@@ -295,7 +299,7 @@ static void set_log(struct json *root, const struct index_position *log)
 	json_set(root, "log", object);
 }
 
-static void set_files(struct json *root, const struct unit_file_vec *files)
+static void set_files(struct json *root, const char *member, const struct unit_file_vec *files)
 {
 	struct json *array = json_new_array();
 
@@ -308,7 +312,7 @@ static void set_files(struct json *root, const struct unit_file_vec *files)
 		json_set_int(item, "ino", (int64_t)files->items[i].ino);
 		json_add(array, item);
 	}
-	json_set(root, "files", array);
+	json_set(root, member, array);
 }
 
 int state_write(int unitfd, const struct state *state, struct fsx_stat *stat_r, struct err *err)
@@ -341,7 +345,9 @@ int state_write(int unitfd, const struct state *state, struct fsx_stat *stat_r, 
 		json_set_str(root, "installing", state->installing);
 	set_names(root, "folders", &state->folders);
 	bundle_gone_set(root, &state->gone);
-	set_files(root, &state->files);
+	set_files(root, "files", &state->files);
+	if (state->replaced.count > 0)
+		set_files(root, "replaced", &state->replaced);
 	json_print(root, &text);
 	buf_putc(&text, '\n');
 	return fsx_replace(unitfd, UNIT_STATE_NAME, text.data, text.len, 0600, false, stat_r, err);
@@ -369,15 +375,39 @@ void state_set_files(struct state *state, const struct unit_file_vec *files)
 	}
 }
 
+static bool is_same(const struct unit_file *a, const struct unit_file *b)
+{
+	return strcmp(a->name, b->name) == 0 && a->ino == b->ino &&
+	       a->size_bytes == b->size_bytes && a->mtime_ns == b->mtime_ns;
+}
+
 bool state_same_files(const struct unit_file_vec *a, const struct unit_file_vec *b)
 {
 	if (a->count != b->count)
 		return false;
 	for (size_t i = 0; i < a->count; i++) {
-		const struct unit_file *was = &a->items[i], *is = &b->items[i];
+		if (!is_same(&a->items[i], &b->items[i]))
+			return false;
+	}
+	return true;
+}
 
-		if (strcmp(was->name, is->name) != 0 || was->ino != is->ino ||
-		    was->size_bytes != is->size_bytes || was->mtime_ns != is->mtime_ns)
+/* Both are sorted; `at` goes forward with the files that are asked for. */
+static bool has_file(const struct unit_file_vec *files, size_t *at, const struct unit_file *file)
+{
+	while (*at < files->count && strcmp(files->items[*at].name, file->name) < 0)
+		++*at;
+	return *at < files->count && is_same(&files->items[*at], file);
+}
+
+bool state_accounts_for(const struct state *state, const struct unit_file_vec *files)
+{
+	size_t new_at = 0, old_at = 0;
+
+	for (size_t i = 0; i < files->count; i++) {
+		bool is_new = has_file(&state->files, &new_at, &files->items[i]);
+
+		if (!has_file(&state->replaced, &old_at, &files->items[i]) && !is_new)
 			return false;
 	}
 	return true;

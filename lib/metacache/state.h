@@ -6,7 +6,7 @@
  *  "superseded":[],"unmerged":[],"next":"<32 hex>",
  *  "log":{"indexid":1,"seq":2,"offset":3},"uploaded":<ns>,"last_access":<s>,"last_service":"imap","refresh":false,
  *  "standing":"obsolete","installing":"bundle.…","folders":["mailboxes/…"],"gone":…,
- *  "files":[{"name":"dovecot.index","size":1,"mtime":<ns>,"ino":2}]}
+ *  "files":[{"name":"dovecot.index","size":1,"mtime":<ns>,"ino":2}],"replaced":[…]}
  *
  * `next` is the unique part of the next bundle's name, written down before it is
  * used: a bundle that has it in its name was written from this very tree, also
@@ -48,16 +48,17 @@ struct state {
 	struct str_vec unmerged;   /* of another writer, seen and not contained: a conflict */
 	enum state_standing standing; /* as found; see state_standing() */
 	char next[BUNDLE_UNIQUE_HEX + 1];
-	struct index_position log;   /* end of Dovecot's log at the last upload or download;
-					indexid 0: there was none, or it could not be read */
-	int64_t uploaded_ns;         /* 0: never */
-	int64_t last_access;         /* UNIX seconds, by a session or a refresh */
-	char *last_service;          /* "" unknown */
-	bool refresh;                /* marked: look at storage at the next chance */
-	char *installing;            /* files are being replaced by this bundle's; NULL: no */
-	struct str_vec folders;      /* root unit: paths of the folder units that are here */
-	struct bundle_gone_vec gone; /* root unit: folder units that were deleted */
-	struct unit_file_vec files;  /* as they were at the last upload or download; sorted */
+	struct index_position log;     /* end of Dovecot's log at the last upload or download;
+					  indexid 0: there was none, or it could not be read */
+	int64_t uploaded_ns;           /* 0: never */
+	int64_t last_access;           /* UNIX seconds, by a session or a refresh */
+	char *last_service;            /* "" unknown */
+	bool refresh;                  /* marked: look at storage at the next chance */
+	char *installing;              /* files are being replaced by this bundle's; NULL: no */
+	struct str_vec folders;        /* root unit: paths of the folder units that are here */
+	struct bundle_gone_vec gone;   /* root unit: folder units that were deleted */
+	struct unit_file_vec files;    /* as they were at the last upload or download; sorted */
+	struct unit_file_vec replaced; /* while installing: what was here, and may go; sorted */
 };
 
 void state_free(struct state *state);
@@ -99,6 +100,10 @@ bool state_same_files(const struct unit_file_vec *a, const struct unit_file_vec 
 
 /* Whether the unit's files are what they were then: names, sizes, times, inodes. */
 bool state_matches(const struct state *state, const struct unit_file_vec *files);
+
+/* Whether each of these files is one of the new or of the old ones of a tree that is being
+ * installed: then nobody has changed any since. */
+bool state_accounts_for(const struct state *state, const struct unit_file_vec *files);
 
 /* Whether nothing is left to upload, to tidy or to tell for a unit with these files. */
 bool state_settled(const struct state *state, const struct unit_file_vec *files);

@@ -22,7 +22,7 @@ static bool starts_with(const char *name, const char *start)
 }
 
 enum verdict {
-	SWEEP_DELETE, /* every file is what the .state beside it says was uploaded */
+	SWEEP_DELETE, /* every file is what the .state beside it says was uploaded, or may go */
 	SWEEP_KEEP,   /* something is not, or can't be told */
 	SWEEP_LEAVE,  /* somebody has it open */
 };
@@ -35,8 +35,11 @@ static enum verdict judge_unit(int unitfd, const struct unit *unit)
 		return SWEEP_DELETE;
 	if (session_unit_in_use(unitfd, unit, NULL) != 0)
 		return SWEEP_LEAVE;
-	return state_read(unitfd, &state, NULL) > 0 && state.base && !state.installing &&
-			       state_matches(&state, &unit->files)
+	if (state_read(unitfd, &state, NULL) <= 0 || !state.base)
+		return SWEEP_KEEP;
+	/* Replaced file by file: what had not gone in, and what had come out. */
+	return (state.installing ? state_accounts_for(&state, &unit->files)
+				 : state_matches(&state, &unit->files))
 		       ? SWEEP_DELETE
 		       : SWEEP_KEEP;
 }

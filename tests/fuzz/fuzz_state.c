@@ -25,6 +25,8 @@ static void check(const struct state *state)
 	for (size_t i = 1; i < state->files.count; i++)
 		need(strcmp(state->files.items[i - 1].name, state->files.items[i].name) < 0);
 	need(state_matches(state, &state->files) == (state->base != NULL));
+	need(state_accounts_for(state, &state->files) &&
+	     state_accounts_for(state, &state->replaced));
 }
 
 /* Sizes of what there is none of, and a position without an index, mean nothing
@@ -52,6 +54,7 @@ static void need_same(const struct state *a, const struct state *b)
 	need(a->uploaded_ns == b->uploaded_ns && a->last_access == b->last_access);
 	need(a->refresh == b->refresh && a->standing == b->standing &&
 	     state_same_files(&a->files, &b->files));
+	need(state_same_files(&a->replaced, &b->replaced));
 }
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t len)

@@ -11,7 +11,8 @@ static const char good[] =
 	"\",\"folders\":[\".A\",\".B\"],\"gone\":[\"" GUID_B "\"],\"gone_bundles\":{\"" GUID_B
 	"\":[\"" BASE_4 "\"]},\"files\":["
 	"{\"name\":\"a\",\"size\":1,\"mtime\":-2,\"ino\":3},"
-	"{\"name\":\"b\",\"size\":4,\"mtime\":5,\"ino\":6}]}";
+	"{\"name\":\"b\",\"size\":4,\"mtime\":5,\"ino\":6}],"
+	"\"replaced\":[{\"name\":\"c\",\"size\":7,\"mtime\":8,\"ino\":9}]}";
 
 static void check_good(const struct state *s)
 {
@@ -46,6 +47,8 @@ static void check_good(const struct state *s)
 	assert_int_equal(s->files.items[0].mtime_ns, -2);
 	assert_int_equal(s->files.items[0].ino, 3);
 	assert_int_equal(s->files.items[1].size_bytes, 4);
+	assert_files(&s->replaced, "c");
+	assert_int_equal(s->replaced.items[0].ino, 9);
 }
 
 static void test_round_trip(void **state)
@@ -225,6 +228,10 @@ static void test_wrong_members(void **state)
 		  "not sorted" },
 		{ "files", FILES(FILE_("\"b\"", "1", "1", "1") "," FILE_("\"a\"", "1", "1", "1")),
 		  "not sorted" },
+		{ "replaced", "{}", "\"replaced\"" },
+		{ "replaced",
+		  FILES(FILE_("\"b\"", "1", "1", "1") "," FILE_("\"a\"", "1", "1", "1")),
+		  "\"replaced\": not sorted" },
 		{ "boot", "\"\\u0000\"", "JSON" },
 		{ "host", "\"\xff\"", "JSON" },
 		{ "host", "\"a\",\"host\":\"b\"", "JSON" },
@@ -252,7 +259,7 @@ static void test_missing_members(void **state)
 		{ "next", true },          { "uploaded", false },   { "last_access", false },
 		{ "last_service", true },  { "refresh", false },    { "installing", false },
 		{ "standing", false },     { "folders", false },    { "gone", false },
-		{ "gone_bundles", false }, { "files", false },
+		{ "gone_bundles", false }, { "replaced", false },   { "files", false },
 	};
 
 	(void)state;
@@ -445,6 +452,43 @@ static void test_matches(void **state)
 	}
 }
 
+/* Of a tree that is being installed: new, or old, or neither. */
+static void test_accounts_for(void **state)
+{
+	static char a[] = "a", b[] = "b", c[] = "c", d[] = "d";
+	static const struct unit_file new_files[] = { { a, 1, 10, 100, 0 }, { c, 2, 20, 200, 0 } };
+	static const struct unit_file old_files[] = { { a, 3, 30, 300, 0 }, { b, 4, 40, 400, 0 } };
+	static const struct {
+		struct unit_file files[3];
+		size_t count;
+		bool accounted;
+	} rows[] = {
+		{ { { 0 } }, 0, true },
+		{ { { a, 1, 10, 100, 0 }, { c, 2, 20, 200, 0 } }, 2, true },
+		{ { { a, 3, 30, 300, 0 }, { b, 4, 40, 400, 0 } }, 2, true },
+		{ { { a, 1, 10, 100, 0 }, { b, 4, 40, 400, 0 }, { c, 2, 20, 200, 0 } }, 3, true },
+		{ { { b, 4, 40, 400, 0 } }, 1, true },
+		{ { { a, 3, 31, 300, 0 } }, 1, false }, /* longer */
+		{ { { a, 3, 30, 301, 0 } }, 1, false },
+		{ { { a, 5, 30, 300, 0 } }, 1, false },
+		{ { { c, 4, 40, 400, 0 } }, 1, false }, /* under another name: a log rotated */
+		{ { { a, 1, 10, 100, 0 }, { d, 2, 20, 200, 0 } }, 2, false },
+	};
+	autostate struct state s = { 0 };
+
+	(void)state;
+	state_init(&s, "u", "");
+	s.files = files_of(new_files, 2);
+	s.replaced = files_of(old_files, 2);
+	for (size_t i = 0; i < ROWS(rows); i++) {
+		struct unit_file_vec files = files_of(rows[i].files, rows[i].count);
+
+		if (state_accounts_for(&s, &files) != rows[i].accounted)
+			fail_msg("row %zu", i);
+		unit_files_free(&files);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -454,6 +498,7 @@ int main(void)
 		scratch_test(test_garbage),         scratch_test(test_huge),
 		scratch_test(test_read_hostile),    scratch_test(test_read_too_large),
 		scratch_test(test_write_disk_full), scratch_test(test_matches),
+		scratch_test(test_accounts_for),
 	};
 
 	return cmocka_run_group_tests_name("state", tests, NULL, NULL);

@@ -180,6 +180,7 @@ static int note_upload(struct flush_unit *job, const struct snapshot *snapshot,
 	state->installing = NULL;
 	unit_files_free(&state->replaced);
 	bundle_name_unique(state->next);
+	state->tried_ns = 0;
 	state->standing = STATE_CURRENT;
 	state->uploaded_ns = clock_now_ns();
 	flush_pack_log_end(job->unit, snapshot, &state->log);
@@ -214,14 +215,27 @@ static void tidy_now(const struct flush_unit *job, const struct flush_packed *pa
 	vec_free(&names);
 }
 
+/* It may land yet, after a later one. */
+static void note_try(struct flush_unit *job, const struct flush_packed *packed)
+{
+	struct err err = { 0 };
+
+	job->state.tried_ns = packed->time_ns;
+	if (job->known && write_state(job, &err) < 0)
+		metacache_warn(job->mc, "metacache_mark_failed", job->home->user, &err);
+}
+
 static int upload(struct flush_unit *job, const struct snapshot *snapshot,
 		  const struct remote_unit *remote)
 {
 	autopacked struct flush_packed packed = { 0 };
 
-	if (flush_pack(job, snapshot, remote, &packed, &job->err) < 0 ||
-	    put(job, buf_str(&packed.name), packed.spool, &job->err) < 0)
+	if (flush_pack(job, snapshot, remote, &packed, &job->err) < 0)
 		return fail(job);
+	if (put(job, buf_str(&packed.name), packed.spool, &job->err) < 0) {
+		note_try(job, &packed);
+		return fail(job);
+	}
 	write_blocks(job, &packed);
 	if (note_upload(job, snapshot, &packed, &job->err) < 0)
 		return fail(job);

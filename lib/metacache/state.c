@@ -222,6 +222,7 @@ static int read_members(const struct json *root, struct state *state, struct err
 	    read_names(root, "folders", &state->folders, err) < 0 ||
 	    bundle_gone_read(root, &state->gone, err) < 0 || read_next(root, state, err) < 0 ||
 	    read_log(root, &state->log, err) < 0 ||
+	    json_get_int(root, "tried", &state->tried_ns, err) < 0 ||
 	    json_get_int(root, "uploaded", &state->uploaded_ns, err) < 0 ||
 	    json_get_int(root, "last_access", &state->last_access, err) < 0 ||
 	    json_get_bool(root, "refresh", &state->refresh, err) < 0 ||
@@ -334,6 +335,8 @@ int state_write(int unitfd, const struct state *state, struct fsx_stat *stat_r, 
 	set_names(root, "superseded", &state->superseded);
 	set_names(root, "unmerged", &state->unmerged);
 	json_set_str(root, "next", state->next);
+	if (state->tried_ns != 0)
+		json_set_int(root, "tried", state->tried_ns);
 	set_log(root, &state->log);
 	json_set_int(root, "uploaded", state->uploaded_ns);
 	json_set_int(root, "last_access", state->last_access);

@@ -3,7 +3,7 @@
  *
  * {"version":1,"boot":"1700000000.000000001","host":"b1","user":"u@d","unit":"…",
  *  "base":"bundle.…","base_bytes":1,"diffs":[],"diff_bytes":0,
- *  "superseded":[],"unmerged":[],"next":"<32 hex>",
+ *  "superseded":[],"unmerged":[],"next":"<32 hex>","tried":<ns>,
  *  "log":{"indexid":1,"seq":2,"offset":3},"uploaded":<ns>,"last_access":<s>,"last_service":"imap","refresh":false,
  *  "standing":"obsolete","installing":"bundle.…","folders":["mailboxes/…"],"gone":…,
  *  "files":[{"name":"dovecot.index","size":1,"mtime":<ns>,"ino":2}],"replaced":[…]}
@@ -48,6 +48,7 @@ struct state {
 	struct str_vec unmerged;   /* of another writer, seen and not contained: a conflict */
 	enum state_standing standing; /* as found; see state_standing() */
 	char next[BUNDLE_UNIQUE_HEX + 1];
+	int64_t tried_ns; /* in the name of a try with `next` whose reply was a failure; 0: none */
 	struct index_position log;     /* end of Dovecot's log at the last upload or download;
 					  indexid 0: there was none, or it could not be read */
 	int64_t uploaded_ns;           /* 0: never */

@@ -181,6 +181,58 @@ conflict() {
 	storage_of >/dev/null
 }
 
+# ---- an upload that timed out and lands late, and a clock that was set back in between ----
+
+# tried_ahead KIND [ARG]…: a try that fails, made while the clock was an hour ahead; $late is the
+# name that it had.
+tried_ahead() {
+	local kind=$1
+	shift
+	run -74 --separate-stderr mc flush -q -u "$user" -o "obox_index_fs=fault:put@*=fail:posix:$W/store" "$@"
+	late=$(python3 - "$home/.state" $kind <<-'PY'
+		import json, sys
+		state = json.load(open(sys.argv[1]))
+		state["tried"] += 3600 * 10**9
+		json.dump(state, open(sys.argv[1], "w"))
+		ns, us = state["tried"], state["tried"] // 1000
+		if sys.argv[2] == "diff":
+		    print(f'{state["base"]}-{state["next"][:16]}{ns:016x}')
+		else:
+		    print(f'bundle.{us // 10**6:x}.{us % 10**6:05x}.{state["next"]}')
+	PY
+	)
+	stored=$(find "$W/store" -path "*$user/idx" -type d)
+	lists=$(ls "$stored")
+}
+# It lands, after the one that stands in for it.
+lands_late() {
+	cp "$stored/$(ls "$stored" | grep -vxF "$lists" | tail -1)" "$stored/$late"
+	echo more >>"$home/dovecot.list.index.log"
+	for _ in 1 2; do mc flush -q -u "$user" >/dev/null; done
+	[ ! -e "$stored/$late" ]
+	[ "$(mc flush -u "$user" -f json | jq -c '[.users[0].result, .summary.requests]')" = '["unchanged",0]' ]
+	diff <(tree_of "$home") <(storage_of >/dev/null && tree_of "$(find "$W/there/idx" -name "$user")")
+}
+
+@test "a diff that lands late is contained in the one after it, also after the clock was set back" {
+	mc flush -q -A >/dev/null
+	echo more >>"$home/dovecot.list.index.log"
+	tried_ahead diff
+	mc flush -q -u "$user" >/dev/null
+	[[ "$(jq -r '.diffs[0]' "$home/.state")" > "$late" ]]
+	[ "$(jq .tried "$home/.state")" = null ]
+	lands_late
+}
+
+@test "a base that lands late, the same" {
+	mc flush -q -A >/dev/null
+	echo more >>"$home/dovecot.list.index.log"
+	tried_ahead base --overwrite
+	mc flush -q -u "$user" --overwrite >/dev/null
+	[[ "$(jq -r .base "$home/.state")" > "$late" ]]
+	lands_late
+}
+
 # ---- a folder that was deleted, and one of the same id that is made again ----
 
 # deleted: the user's folder is in storage and on the backend `there`, and deleted here.

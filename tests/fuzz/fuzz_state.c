@@ -51,7 +51,8 @@ static void need_same(const struct state *a, const struct state *b)
 	need(a->log.indexid == b->log.indexid);
 	need(a->log.indexid == 0 ||
 	     (a->log.file_seq == b->log.file_seq && a->log.offset == b->log.offset));
-	need(a->uploaded_ns == b->uploaded_ns && a->last_access == b->last_access);
+	need(a->uploaded_ns == b->uploaded_ns && a->tried_ns == b->tried_ns &&
+	     a->last_access == b->last_access);
 	need(a->refresh == b->refresh && a->standing == b->standing &&
 	     state_same_files(&a->files, &b->files));
 	need(state_same_files(&a->replaced, &b->replaced));

@@ -5,7 +5,7 @@ static const char good[] =
 	"Foo\","
 	"\"base\":\"" BASE_1 "\",\"base_bytes\":1000,\"diffs\":[\"" BASE_1 "-" UNIQUE_2
 	"\"],\"diff_bytes\":200,\"superseded\":[\"" BASE_2 "\"],\"unmerged\":[\"" BASE_3
-	"\"],\"next\":\"" UNIQUE_4 "\",\"uploaded\":123456789,"
+	"\"],\"next\":\"" UNIQUE_4 "\",\"tried\":7,\"uploaded\":123456789,"
 	"\"last_access\":99,\"last_service\":\"imap\",\"refresh\":true,"
 	"\"standing\":\"obsolete\",\"installing\":\"" BASE_2
 	"\",\"folders\":[\".A\",\".B\"],\"gone\":[\"" GUID_B "\"],\"gone_bundles\":{\"" GUID_B
@@ -30,6 +30,7 @@ static void check_good(const struct state *s)
 	assert_int_equal(s->unmerged.count, 1);
 	assert_string_equal(s->unmerged.items[0], BASE_3);
 	assert_string_equal(s->next, UNIQUE_4);
+	assert_int_equal(s->tried_ns, 7);
 	assert_int_equal(s->uploaded_ns, 123456789);
 	assert_int_equal(s->last_access, 99);
 	assert_string_equal(s->last_service, "imap");
@@ -201,6 +202,7 @@ static void test_wrong_members(void **state)
 		{ "next", "\"" UNIQUE_1 "1\"", "\"next\"" },
 		{ "next", "\"1111111111111111111111111111111G\"", "\"next\"" },
 		{ "next", "\"ABCDEFABCDEFABCDEFABCDEFABCDEFAB\"", "\"next\"" },
+		{ "tried", "\"1\"", "\"tried\"" },
 		{ "uploaded", "\"1\"", "\"uploaded\"" },
 		{ "uploaded", "1.5", "\"uploaded\"" },
 		{ "uploaded", "9223372036854775808", "JSON" },
@@ -259,7 +261,8 @@ static void test_missing_members(void **state)
 		{ "next", true },          { "uploaded", false },   { "last_access", false },
 		{ "last_service", true },  { "refresh", false },    { "installing", false },
 		{ "standing", false },     { "folders", false },    { "gone", false },
-		{ "gone_bundles", false }, { "replaced", false },   { "files", false },
+		{ "gone_bundles", false }, { "tried", false },      { "replaced", false },
+		{ "files", false },
 	};
 
 	(void)state;

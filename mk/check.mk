@@ -24,9 +24,20 @@ check-cli: all test-tools
 check-fault: all test-tools
 	TMPDIR=$${TMPDIR:-$$([ -w /dev/shm ] && echo /dev/shm || echo /tmp)} $(BATS) $(call picked,$(wildcard tests/fault/*.bats))
 
+.PHONY: fire
+## make fire           the cache of mail objects under fire, for two minutes, twice
+fire: all test-tools
+	FIRE_SECONDS=120 TMPDIR=$${TMPDIR:-$$([ -w /dev/shm ] && echo /dev/shm || echo /tmp)} \
+		$(BATS) -f 'under fire' tests/fault/fscache*.bats
+
 ## make check-real     real Dovecot and Ceph RGW (root)
 check-real: all test-tools
 	$(BATS) $(call picked,$(wildcard tests/real/*.bats))
+
+.PHONY: race
+## make race           two minutes of logins, moves between backends and prunes (RACE_SECONDS=120, root)
+race: all
+	RACE_SECONDS=$${RACE_SECONDS:-120} RACE_SHOW=1 $(BATS) -f 'logged in and out, moved and pruned' tests/real/prune.bats
 
 .PHONY: demo
 ## make demo           the main job on a scratch Dovecot, as the README shows it (root)

@@ -100,7 +100,8 @@ static int print_object(struct tool *tool, const char *key, const struct fscache
 	struct err err = { 0 };
 
 	if (object->outcome == FSCACHE_PASSED && !trouble)
-		row[FIELD_REASON] = print_str("too large a share of the limit, or too long a key");
+		row[FIELD_REASON] =
+			print_str("too large a share of the limit, empty, or too long a key");
 	if (!printer)
 		return ERR_USAGE;
 	if (print_row(printer, row, &err) < 0 || print_finish(&printer, &err) < 0)

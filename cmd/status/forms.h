@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/buf.h"
+#include "common/common_check.h"
 #include "metacache/status.h"
 #include "tool/tool.h"
 
@@ -27,11 +28,6 @@ struct check_limits {
 	uint64_t rescan_s[2];
 };
 
-enum check_code { CHECK_OK, CHECK_WARNING, CHECK_CRITICAL, CHECK_UNKNOWN };
-
 /* One line with performance data; returns the worst. */
-enum check_code check_print(const struct forms *forms, const struct check_limits *limits,
-			    struct buf *out);
-
-/* The line of a check that could not be made. */
-void check_print_unknown(const char *why, struct buf *out);
+enum common_check_code check_print(const struct forms *forms, const struct check_limits *limits,
+				   struct buf *out);

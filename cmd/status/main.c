@@ -4,8 +4,8 @@
 #include "base/quote.h"
 #include "base/units.h"
 #include "common/common.h"
+#include "common/common_output.h"
 #include "status/forms.h"
-#include "status/output.h"
 
 #define PERCENT_MAX 1000000
 
@@ -99,7 +99,8 @@ static int print(struct tool *tool, const struct forms *forms)
 		prometheus_print(forms, &text);
 	else if (tool->format == PRINT_JSON || tool->format == PRINT_JSONL)
 		document_print(forms, &text);
-	ret = text.len > 0 ? output_write(output, &text, &err) : sections_print(tool, forms, &err);
+	ret = text.len > 0 ? common_output_write(output, &text, &err)
+			   : sections_print(tool, forms, &err);
 	return tool_worst(ret < 0 ? tool_error(tool, NULL, &err) : 0,
 			  say_roots(tool, forms->status));
 }
@@ -109,9 +110,10 @@ static int print_check(struct tool *tool, const struct forms *forms,
 {
 	autobuf struct buf text = { 0 };
 	struct err err = { 0 };
-	enum check_code code = check_print(forms, limits, &text);
+	enum common_check_code code = check_print(forms, limits, &text);
 
-	return output_write(NULL, &text, &err) < 0 ? tool_error(tool, NULL, &err) : (int)code;
+	return common_output_write(NULL, &text, &err) < 0 ? tool_error(tool, NULL, &err)
+							  : (int)code;
 }
 
 static int read_choices(struct tool *tool, struct check_limits *limits_r, struct err *err)
@@ -141,18 +143,6 @@ static int run(struct tool *tool)
 	return check ? print_check(tool, &forms, &limits) : print(tool, &forms);
 }
 
-/* Nagios reads stdout, and knows no code above 3. */
-static int as_plugin(int code)
-{
-	autobuf struct buf text = { 0 };
-
-	if (code <= CHECK_UNKNOWN)
-		return code;
-	check_print_unknown("metacache-status failed, its error is on stderr", &text);
-	output_write(NULL, &text, NULL);
-	return CHECK_UNKNOWN;
-}
-
 int main(int argc, char **argv)
 {
 	struct tool tool;
@@ -161,7 +151,7 @@ int main(int argc, char **argv)
 	if (code < 0)
 		code = run(&tool);
 	if (check)
-		code = as_plugin(code);
+		code = common_check_plugin("METACACHE", spec.program, code);
 	code = tool_finish(&tool, code);
-	return check && code > CHECK_UNKNOWN ? CHECK_UNKNOWN : code;
+	return check && code > COMMON_CHECK_UNKNOWN ? COMMON_CHECK_UNKNOWN : code;
 }

@@ -269,7 +269,7 @@ static int open_fetched(struct fscache *cache, const char *key, const struct fsc
 	if (ret <= 0)
 		return ret;
 	object->size_bytes = spool_size(spool);
-	if (temp && object->size_bytes <= cache->object_max_bytes)
+	if (temp && object->size_bytes > 0 && object->size_bytes <= cache->object_max_bytes)
 		object->fd = keep_somehow(cache, name, temp, spool, &object->trouble);
 	if (object->fd < 0)
 		object->spool = steal_ptr(&spool);

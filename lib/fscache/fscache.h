@@ -72,8 +72,9 @@ struct fscache_object {
 	int fd; /* of the file, at its start, and only to be read (after a miss it is the
 		   handle it was written with); -1: it is in the spool */
 	struct spool *spool; /* NULL with fd */
-	/* Of what was passed through: why it could not be kept. ERR_NONE: it may not be,
-	 * being too large a share of the limit, or its key too long for a file's name. */
+	/* Of what was passed through: why it could not be kept. ERR_NONE: it is not to be,
+	 * being empty or too large a share of the limit, or its key too long for a file's
+	 * name. */
 	struct err trouble;
 };
 

@@ -93,7 +93,7 @@ static const bool is_plain_byte[256] = {
 	['_'] = true,         ['.'] = true,         ['~'] = true,         ['@'] = true,
 	['+'] = true,         ['='] = true,         [','] = true,         [':'] = true,
 };
-static const signed char hex_plus_one[256] = {
+static const unsigned char hex_plus_one[256] = {
 	['0'] = 1,  ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,
 	['6'] = 7,  ['7'] = 8,  ['8'] = 9,  ['9'] = 10, ['A'] = 11, ['B'] = 12,
 	['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,

@@ -93,6 +93,14 @@ static int own_log(const struct rescan *rescan, struct err *err)
 	return 0;
 }
 
+static void note(const struct rescan *rescan, struct noted *noted_r)
+{
+	const struct fscache_log *log = &rescan->log;
+
+	*noted_r = (struct noted){ log->inode, log->offset, log->totals.cursor };
+	memcpy(noted_r->tail, log->tail, sizeof noted_r->tail);
+}
+
 static int note_queue(struct rescan *rescan, struct noted *noted_r, struct err *err)
 {
 	const struct fscache_log *log = &rescan->log;
@@ -104,8 +112,7 @@ static int note_queue(struct rescan *rescan, struct noted *noted_r, struct err *
 	ret = rescan->report->log == FSCACHE_RESCAN_LOST ? own_log(rescan, err) : 0;
 	if (ret == 0)
 		ret = fscache_log_hold(&rescan->log, err);
-	*noted_r = (struct noted){ log->inode, log->offset, log->totals.cursor };
-	memcpy(noted_r->tail, log->tail, sizeof noted_r->tail);
+	note(rescan, noted_r);
 	fscache_log_unlock(&rescan->log);
 	if (ret <= 0)
 		return ret < 0 ? -1 : err_set(err, ERR_BUSY, "another rescan is running");
@@ -198,27 +205,40 @@ static int repair(struct rescan *rescan, struct err *err)
 	return ret;
 }
 
+/* Lock the log and see what it got. 1, 0 it is another one, -1; locked only with 1. */
+static int catch_up(struct rescan *rescan, const struct noted *noted, struct err *err)
+{
+	if (lock_log(rescan, err) < 0)
+		return -1;
+	if (is_same_log(rescan, noted))
+		return 1;
+	fscache_log_unlock(&rescan->log);
+	return 0;
+}
+
 static int once(struct rescan *rescan, struct err *err)
 {
 	struct noted noted;
+	uint64_t from;
 	int ret;
 
 	if (note_queue(rescan, &noted, err) < 0 || fscache_rescan_look(rescan, err) < 0)
 		return -1;
-	/* Most of it without the lock. */
-	if (fscache_log_read(&rescan->log, err) < 0)
+	/* Most of it is replayed without the lock, but only what was complete under it: what
+	 * a + line adds has no name before the lock is given up. */
+	from = noted.offset;
+	ret = catch_up(rescan, &noted, err);
+	if (ret <= 0)
+		return ret;
+	note(rescan, &noted);
+	fscache_log_unlock(&rescan->log);
+	if (replay(rescan, from, err) < 0)
 		return -1;
-	if (!is_same_log(rescan, &noted))
-		return 0;
-	if (replay(rescan, noted.offset, err) < 0)
-		return -1;
-	noted.offset = rescan->log.offset;
-	memcpy(noted.tail, rescan->log.tail, sizeof noted.tail);
-	if (lock_log(rescan, err) < 0)
-		return -1;
-	ret = is_same_log(rescan, &noted);
-	if (ret > 0)
-		ret = replay(rescan, noted.offset, err) < 0 ? -1 : repair(rescan, err);
+	from = noted.offset;
+	ret = catch_up(rescan, &noted, err);
+	if (ret <= 0)
+		return ret;
+	ret = replay(rescan, from, err) < 0 ? -1 : repair(rescan, err);
 	fscache_log_unlock(&rescan->log);
 	return ret;
 }

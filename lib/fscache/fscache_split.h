@@ -5,6 +5,6 @@
 #include "base/err.h"
 #include "base/vec.h"
 
-/* Append the directories that exist and that the path can stand for, in order. They need
- * not be caches. 0, or -1 when that cannot be known. */
+/* Append, in order, the directories that the path can stand for and that hold a log or a
+ * folder of objects. 0, or -1 when that cannot be known. */
 int fscache_split_find(const char *pattern, struct str_vec *paths, struct err *err);

@@ -87,9 +87,11 @@ static int try_take(struct fscache_temps *temps, struct fscache_temp *temp, int6
 		return err_sys(err, errno, "lock a temporary");
 	if (!S_ISREG(open_st.st_mode))
 		return err_set(err, ERR_DATA, "the temporary %s is not a file", temp->name);
-	/* Its last owner may have made it an object, which is not to be touched. */
-	*again_r = fstatat(temp->folder, temp->name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-		   st.st_ino != open_st.st_ino;
+	/* Its last owner may have made it an object, which is not to be touched. None is empty. */
+	*again_r = open_st.st_nlink == 0 ||
+		   (open_st.st_size > 0 &&
+		    (fstatat(temp->folder, temp->name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+		     st.st_ino != open_st.st_ino));
 	temp->inode = open_st.st_ino;
 	temp->size_bytes = (uint64_t)open_st.st_size;
 	return !*again_r;

@@ -335,9 +335,13 @@ static bool record_unit(const struct unit *unit, const struct metacache_known *k
 	if (known->changes == CHANGES_IMPORTANT &&
 	    (row->unflushed_since == 0 || newest < row->unflushed_since))
 		row->unflushed_since = newest;
-	if (known->state && unit->kind == UNIT_ROOT)
+	if (!known->state)
+		return false;
+	if (unit->kind == UNIT_ROOT)
 		row->last_service = known->state->last_service;
-	return known->state && state_settled(known->state, &unit->files);
+	row->conflicts += state_standing(known->state) == STATE_CONFLICT;
+	row->obsolete += state_standing(known->state) == STATE_OBSOLETE;
+	return state_settled(known->state, &unit->files);
 }
 
 int metacache_record_scanned(const struct metacache *mc, const struct metacache_home *home,
@@ -380,7 +384,8 @@ static void look_at_unit(const struct metacache_home *home, int homefd, const st
 		known_r->state = state_r;
 	changes_find(unitfd, unit, known_r->state, &found);
 	known_r->changes = found.class;
-	if (unit->kind == UNIT_ROOT && known_r->state && changes_in_folders(scanned, state_r))
+	if (unit->kind == UNIT_ROOT && known_r->state &&
+	    changes_in_folders(homefd, home->user, scanned, state_r))
 		known_r->changes = CHANGES_IMPORTANT;
 }
 

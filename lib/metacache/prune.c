@@ -16,7 +16,7 @@
 #define LOOKERS 4     /* a cold walk waits for the disk more than for the processor */
 #define LOOK_BATCH 32 /* homes handed to a thread at once: a hand-over costs more than a look */
 #define ASKERS 2      /* one batch is asked for while the other one's users are worked on */
-#define ASK_BATCH 4096
+#define ASK_BATCH 2048
 
 /* One user on the way through the stages. */
 struct candidate {
@@ -31,6 +31,7 @@ struct prune {
 	struct owner *owner; /* NULL: not set; */
 	struct err no_owner; /* then why */
 	struct prune_act act;
+	bool walking; /* nobody has named the users */
 	/* Each stage hands on to the next one only. */
 	struct workers *lookers, *askers, *actors;
 	struct workers_group *looking, *asking, *acting;
@@ -103,11 +104,6 @@ static void tell(struct prune *prune, const struct prune_result *result)
 
 /* ---- when was he here? ---- */
 
-static enum prune_age age_of(const struct prune *prune, int64_t last_access_s)
-{
-	return prune_act_age(&prune->act, last_access_s);
-}
-
 static void tell_kept(struct prune *prune, const char *user, const struct prune_facts *facts,
 		      int64_t last_access_s, const struct err *err)
 {
@@ -154,14 +150,14 @@ static void look_at_tree(struct prune *prune, const char *user, int64_t register
 	if (ret <= 0 || look.scanned.units.count == 0) {
 		struct prune_result result = { .user = user, .reason = PRUNE_NO_INDEXES };
 
-		if (ret <= 0)
+		if (ret <= 0 && !prune->walking)
 			err_set(&result.err, ERR_NOUSER, "no such user in the metacache: %s",
 				quote_str(user).s);
 		tell(prune, &result);
 		return;
 	}
 	prune_look_accessed(&look, registered_s, registered_s == 0);
-	facts.age = age_of(prune, look.last_access_s);
+	facts.age = prune_act_age(&prune->act, look.last_access_s);
 	if (facts.age == PRUNE_AGE_OLD)
 		hand_on(prune, user, look.last_access_s);
 	else
@@ -179,7 +175,7 @@ static void look_at(struct prune *prune, const char *user)
 		return;
 	}
 	registered_s = prune_look_registered(prune->mc, user);
-	facts.age = age_of(prune, registered_s);
+	facts.age = prune_act_age(&prune->act, registered_s);
 	if (facts.age == PRUNE_AGE_RECENT)
 		tell_kept(prune, user, &facts, registered_s, NULL);
 	else
@@ -355,6 +351,7 @@ int prune_all(struct prune *prune, const char *mask, struct err *err)
 {
 	struct walk walk = { prune, mask };
 
+	prune->walking = true;
 	return metacache_walk(prune->mc, take_home, &walk, NULL, err);
 }
 

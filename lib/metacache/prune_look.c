@@ -84,12 +84,30 @@ enum prune_session prune_look_session(const struct prune_look *look, struct err 
 	return ret > 0 ? PRUNE_SESSION_LIVE : PRUNE_SESSION_NONE;
 }
 
+struct err *prune_look_err(struct prune_look *look, enum prune_unit unit)
+{
+	/* As prune_decide() asks for them. */
+	static const unsigned order[] = { PRUNE_UNIT_UNKNOWN, PRUNE_UNIT_MISSING,
+					  PRUNE_UNIT_FOREIGN, PRUNE_UNIT_INTERRUPTED,
+					  PRUNE_UNIT_CONFLICT };
+
+	for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
+		if (look->err_of == order[i])
+			return NULL;
+		if (unit == order[i])
+			break;
+	}
+	look->err_of = unit;
+	err_clear(&look->err);
+	return &look->err;
+}
+
 void prune_look_storage(struct prune_look *look)
 {
 	CLEANUP(remote_units_free) struct remote_unit_vec remote = { 0 };
 
 	if (remote_list_user(look->mc->store, look->home.prefix, &remote, &look->err) < 0) {
-		look->units = PRUNE_UNIT_UNKNOWN;
+		look->units = look->err_of = PRUNE_UNIT_UNKNOWN;
 		return;
 	}
 	for (size_t i = 0; i < look->scanned.units.count; i++) {
@@ -100,7 +118,6 @@ void prune_look_storage(struct prune_look *look)
 	if (!look->scanned.foreign)
 		return;
 	look->units |= PRUNE_UNIT_FOREIGN;
-	if (look->err.code == ERR_NONE)
-		err_set(&look->err, ERR_DATA, "%s is in no bundle and would be lost",
-			quote_str(look->scanned.foreign).s);
+	err_set(prune_look_err(look, PRUNE_UNIT_FOREIGN), ERR_DATA,
+		"%s is in no bundle and would be lost", quote_str(look->scanned.foreign).s);
 }

@@ -20,7 +20,8 @@ struct prune_look {
 	enum registry_changes changes;
 	struct buf lost;      /* units that storage does not have as they are here, and why */
 	bool crashed_changes; /* some of those are given up by the crash rule */
-	struct err err;       /* of the first unit that keeps the home */
+	struct err err;       /* what keeps the home, */
+	unsigned err_of;      /* and as which of PRUNE_UNIT_… */
 };
 #define PRUNE_LOOK_NONE ((struct prune_look){ .homefd = -1 })
 void prune_look_free(struct prune_look *look);
@@ -42,6 +43,10 @@ enum prune_session prune_look_session(const struct prune_look *look, struct err 
 
 /* Compare with what storage lists: fills in units, changes, lost and err. */
 void prune_look_storage(struct prune_look *look);
+
+/* Where to say why the home is kept, for a unit that is this; NULL if another reason, which the
+ * decision is made by, was said already. */
+struct err *prune_look_err(struct prune_look *look, enum prune_unit unit);
 
 /* The part of it that compares one unit: prune_unit.c. `remote` NULL: nothing is listed. */
 struct remote_unit;

@@ -30,14 +30,6 @@ static const struct state *state_of(const struct compared *compared)
 	return compared->known ? &compared->state : NULL;
 }
 
-/* The first is told. */
-static struct err *why_kept(const struct compared *compared)
-{
-	struct err *err = &compared->look->err;
-
-	return err->code == ERR_NONE ? err : NULL;
-}
-
 static bool is_unknown(const struct compared *compared, const struct remote_object *object)
 {
 	struct remote_unit alone = { .objects = { .items = (struct remote_object *)object,
@@ -144,7 +136,7 @@ static int is_contained(const struct compared *compared, struct err *err)
 
 static unsigned untold(const struct compared *compared, const struct err *err)
 {
-	struct err *why = why_kept(compared);
+	struct err *why = prune_look_err(compared->look, PRUNE_UNIT_UNKNOWN);
 
 	if (why)
 		*why = *err;
@@ -168,7 +160,7 @@ static const char *what_changed(const struct changes_found *found)
 static unsigned in_conflict(const struct compared *compared, const char *what)
 {
 	const char *title = unit_title(compared->unit);
-	struct err *err = why_kept(compared);
+	struct err *err = prune_look_err(compared->look, PRUNE_UNIT_CONFLICT);
 
 	add_lost(compared, what);
 	err_set(err, ERR_CONFLICT,
@@ -208,7 +200,7 @@ static unsigned judge_newer(const struct compared *compared)
 
 static unsigned missing(const struct compared *compared)
 {
-	struct err *err = why_kept(compared);
+	struct err *err = prune_look_err(compared->look, PRUNE_UNIT_MISSING);
 
 	err_set(err, ERR_DATA, "%s: its bundle is not in storage any more, or not whole",
 		unit_title(compared->unit));
@@ -244,7 +236,7 @@ static unsigned judge_crashed(const struct compared *compared)
 static unsigned judge(const struct compared *compared)
 {
 	if (compared->known && compared->state.installing) {
-		struct err *err = why_kept(compared);
+		struct err *err = prune_look_err(compared->look, PRUNE_UNIT_INTERRUPTED);
 
 		err_set(err, ERR_TEMP, "%s: a refresh was cut short", unit_title(compared->unit));
 		err_hint(err, "metacache-refresh finishes it");

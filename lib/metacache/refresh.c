@@ -126,16 +126,18 @@ static int look_here(struct refresh *refresh, const char *user, struct err *err)
 	return 1;
 }
 
-/* Would anything be lost if storage's version took its place? Unknown counts as yes;
- * a tree that an interrupted refresh left is nobody's work. */
+/* Would anything be lost if storage's version took its place? Unknown counts as yes. What an
+ * interrupted refresh left is nobody's work, unless somebody has worked on it since. */
 static bool has_important_changes(int unitfd, const struct unit *unit, const struct state *state)
 {
 	struct changes_found found;
 
-	if (!state)
+	if (!state || !state->base)
 		return true;
+	if (state->installing)
+		return !state_accounts_for(state, &unit->files);
 	changes_find(unitfd, unit, state, &found);
-	return !state->installing && changes_to_keep(&found);
+	return changes_to_keep(&found);
 }
 
 static enum refresh_outcome judge_in_use(int unitfd, const struct unit *unit, const char *what,
@@ -186,6 +188,28 @@ static bool is_crashed(struct refresh *refresh, const struct unit *unit, int sta
 	return verdict == BOOT_CRASHED;
 }
 
+/* Said to whoever lists the users; not worth more than a warning. */
+static void note_standing(const struct refresh *refresh, int unitfd, enum state_standing standing)
+{
+	autostate struct state state = { 0 };
+	struct err err = { 0 };
+	int ret = refresh->options->dry_run ? 0 : state_read(unitfd, &state, &err);
+
+	if (ret > 0 && state.standing != standing) {
+		state.standing = standing;
+		ret = state_write(unitfd, &state, NULL, &err);
+	}
+	if (ret < 0)
+		metacache_warn(refresh->mc, "metacache_mark_failed", refresh->home.user, &err);
+}
+
+static enum state_standing standing_of(enum refresh_outcome outcome)
+{
+	return outcome == REFRESH_CONFLICT ? STATE_CONFLICT
+	       : outcome == REFRESH_IN_USE ? STATE_OBSOLETE
+					   : STATE_CURRENT;
+}
+
 static enum refresh_outcome judge_unit(struct refresh *refresh, const struct remote_unit *remote,
 				       struct changes_found *crashed_r, struct err *err)
 {
@@ -195,6 +219,7 @@ static enum refresh_outcome judge_unit(struct refresh *refresh, const struct rem
 	bool known;
 	int ret;
 	enum remote_verdict verdict;
+	enum refresh_outcome outcome = REFRESH_UNCHANGED;
 
 	if (!unit)
 		return REFRESH_CREATED;
@@ -212,10 +237,13 @@ static enum refresh_outcome judge_unit(struct refresh *refresh, const struct rem
 	if (known)
 		state_disown(&state, refresh->mc->host);
 	verdict = remote_judge(remote, known ? &state : NULL, NULL);
-	if (verdict != REMOTE_NEWER && !(known && state.installing) &&
-	    !(known && refresh->options->discard_important && state.unmerged.count > 0))
-		return REFRESH_UNCHANGED;
-	return judge_obsolete(refresh, unitfd, unit, known ? &state : NULL, err);
+	if (verdict == REMOTE_NEWER || (known && state.installing) ||
+	    (known && refresh->options->discard_important && state.unmerged.count > 0))
+		outcome = judge_obsolete(refresh, unitfd, unit, known ? &state : NULL, err);
+	/* What is replaced gets a new .state. */
+	if (known && outcome != REFRESH_CHANGED && state.standing != standing_of(outcome))
+		note_standing(refresh, unitfd, standing_of(outcome));
+	return outcome;
 }
 
 static bool is_to_be_kept(const struct fetch_job *job)
@@ -261,7 +289,7 @@ static void run_job(void *arg)
 }
 
 /* Which folders are gone, as the newest root indexes say that are known here. */
-static const struct str_vec *gone_folders(const struct refresh *refresh)
+static const struct bundle_gone_vec *gone_folders(const struct refresh *refresh)
 {
 	const struct fetch_job *first = &refresh->jobs[0];
 
@@ -283,7 +311,7 @@ static bool is_gone(const struct refresh *refresh, const char *id)
 		if (strcmp(folder_id, id) == 0)
 			return true;
 	}
-	return str_vec_has(gone_folders(refresh), id);
+	return bundle_gone_find(gone_folders(refresh), id) != NULL;
 }
 
 static void decide(struct refresh *refresh, const struct remote_unit *remote)
@@ -404,6 +432,14 @@ static int install_crashed(struct refresh *refresh, struct fetch_job *job, int h
 	return 0;
 }
 
+static void note_conflict(const struct refresh *refresh, const char *path)
+{
+	autofd int unitfd = fsx_opendir(refresh->homefd, path);
+
+	if (unitfd >= 0)
+		note_standing(refresh, unitfd, STATE_CONFLICT);
+}
+
 static int install_job(struct refresh *refresh, struct fetch_job *job, int homefd)
 {
 	const struct state *state = &job->fetched.state;
@@ -412,6 +448,7 @@ static int install_job(struct refresh *refresh, struct fetch_job *job, int homef
 	if (job->crashed.reason && judged)
 		return install_crashed(refresh, job, homefd, judged);
 	if (is_unmerged_here(refresh, job)) {
+		note_conflict(refresh, state->unit);
 		err_set(&job->err, ERR_CONFLICT,
 			"%s: storage has bundles of two writers, and one of them is what is here; "
 			"both are kept",
@@ -475,16 +512,16 @@ static int install_home(struct refresh *refresh, struct err *err)
 /* A folder that was deleted elsewhere, and has neither important changes nor readers here. */
 static void remove_gone(struct refresh *refresh)
 {
-	const struct str_vec *gone = gone_folders(refresh);
-
 	for (size_t i = 0; i < refresh->scanned.units.count; i++) {
 		const struct unit *unit = &refresh->scanned.units.items[i];
 		autostate struct state state = { 0 };
 		autofd int unitfd = -1;
 		autofree char *path = xasprintf("%s/%s", refresh->home.path, unit->path);
 		autotrash struct trash trash = TRASH_NONE;
+		const struct bundle_gone *gone = bundle_gone_find(gone_folders(refresh), unit->id);
 
-		if (unit->kind != UNIT_FOLDER || unit->has_subdirs || !str_vec_has(gone, unit->id))
+		if (unit->kind != UNIT_FOLDER || unit->has_subdirs || !gone ||
+		    !changes_is_left_over(refresh->homefd, refresh->home.user, unit, gone))
 			continue;
 		unitfd = fsx_opendir(refresh->homefd, unit->path);
 		if (unitfd < 0 ||
@@ -515,7 +552,7 @@ static void list_folder(struct state *state, const char *path)
 	char id[33];
 
 	unit_folder_id(path, id);
-	if (!str_vec_has(&state->folders, path) && !str_vec_has(&state->gone, id))
+	if (!str_vec_has(&state->folders, path) && !bundle_gone_find(&state->gone, id))
 		vec_push(&state->folders, xstrdup(path));
 }
 

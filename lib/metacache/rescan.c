@@ -32,6 +32,7 @@ struct figures {
 	const char *root; /* one of mc->roots; NULL: another */
 	uint64_t bytes[UNIT_PRIORITIES];
 	enum registry_changes changes;
+	uint64_t conflicts, obsolete;
 };
 
 struct look {
@@ -59,6 +60,8 @@ static int take_figures(void *ctx, const struct registry_user *user, struct err 
 	(void)err;
 	figures->known = true;
 	figures->changes = user->changes;
+	figures->conflicts = user->conflicts;
+	figures->obsolete = user->obsolete;
 	memcpy(figures->bytes, user->bytes_used, sizeof figures->bytes);
 	for (size_t i = 0; i < figures->mc->root_count; i++) {
 		if (strcmp(user->root, figures->mc->roots[i].path) == 0)
@@ -77,7 +80,8 @@ static int read_figures(const struct metacache *mc, const char *user, struct fig
 static void add_drift(struct rescan_totals *totals, const struct figures *before,
 		      const struct figures *after)
 {
-	bool differs = before->root != after->root || before->changes != after->changes;
+	bool differs = before->root != after->root || before->changes != after->changes ||
+		       before->conflicts != after->conflicts || before->obsolete != after->obsolete;
 
 	for (int i = 0; i < UNIT_PRIORITIES; i++) {
 		uint64_t was = before->bytes[i], is = after->bytes[i];

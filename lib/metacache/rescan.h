@@ -16,7 +16,7 @@ struct rescan_totals {
 	/* What the registry's rows had wrong; kept in it, too, as notes of the last rescan that
 	 * was complete. */
 	uint64_t added;     /* homes that it did not know */
-	uint64_t corrected; /* rows with other sizes, changes or root */
+	uint64_t corrected; /* rows with other sizes, changes, conflicts or root */
 	uint64_t bytes_off; /* the sum of all differences in size, removed and added users' too */
 	uint64_t strange;   /* files and directories that are nobody's home */
 	uint64_t failed;    /* homes that could not be looked at: their rows are kept */

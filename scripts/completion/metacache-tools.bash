@@ -58,7 +58,7 @@ _metacache_tools() {
 }
 
 complete -F _metacache_tools \
-	fscache-fetch fscache-rescan \
-	metacache-boot metacache-clean metacache-config metacache-drain metacache-dump metacache-flush \
-	metacache-flushall metacache-list metacache-prune metacache-refresh metacache-remove metacache-rescan \
-	metacache-status metacache-unpack metacache-update-userdb metacache-verify
+	fscache-fetch fscache-rescan fscache-status \
+	metacache-boot metacache-clean metacache-config metacache-drain metacache-dump metacache-flush metacache-flushall \
+	metacache-list metacache-prune metacache-refresh metacache-remove metacache-rescan metacache-status \
+	metacache-unpack metacache-update-userdb metacache-verify

@@ -195,9 +195,11 @@ in_storage() { storage_of | grep "/$user/"; }
 }
 
 @test "locked by another program: 75, without waiting" {
-	hold_user_locks
-	stays 75 keep locked 'is locked by another program' -o user_lock_timeout=1h
-	release
+	for how in F_WRLCK F_RDLCK; do
+		hold_user_locks "$how"
+		stays 75 keep locked 'is locked by another program' -o user_lock_timeout=1h
+		release
+	done
 	goes unchanged
 }
 
@@ -213,6 +215,71 @@ in_storage() { storage_of | grep "/$user/"; }
 
 @test "logged in, or Dovecot can't be asked who is: 75" {
 	stays 75 keep session_unknown "" -o doveadm_url=http://127.0.0.1:1 -o doveadm_api_key=x
+}
+
+# asked_twice SCRIPT: a director that says "there", and runs SCRIPT when it is asked again, which
+# is when all else speaks for deleting. `answer HOST` is its answer then.
+asked_twice() {
+	cat >"$BATS_TEST_TMPDIR/ask" <<-ASK
+		#!/bin/bash
+		read -r user
+		answer() { printf '\\there\\n%s\\t%s\\n' "\$user" "\$1"; }
+		[ -e '$BATS_TEST_TMPDIR/asked' ] || { touch '$BATS_TEST_TMPDIR/asked' && answer there && exit; }
+		$1
+	ASK
+	chmod 755 "$BATS_TEST_TMPDIR/ask"
+}
+twice() { # CODE ARG…: what is then decided
+	local code=$1 status=0
+	shift
+	rm -f "$BATS_TEST_TMPDIR/asked"
+	mc prune -q --delete -u "$user" -o "director=command:$BATS_TEST_TMPDIR/ask" -f json "$@" \
+		>"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err" || status=$?
+	[ -e "$BATS_TEST_TMPDIR/asked" ] && [ "$status" = "$code" ] || { echo "exit code $status"; cat "$BATS_TEST_TMPDIR/err"; return 1; }
+	jq -r '.users[0] | [.decision, .reason, .deleted] | @tsv' "$BATS_TEST_TMPDIR/out"
+}
+
+@test "the director is asked again, and only what it says then counts" {
+	remember
+	asked_twice 'user=somebody@example.com; answer there'
+	[ "$(twice 75)" = $'keep\towner_unknown\tfalse' ]
+	untouched
+	asked_twice 'answer here'
+	[ "$(twice 0)" = $'keep\there\tfalse' ]
+	untouched
+	asked_twice 'exit 1'
+	[ "$(twice 75)" = $'keep\towner_unknown\tfalse' ]
+	untouched
+	asked_twice 'answer there'
+	[ "$(twice 0)" = $'delete\tunchanged\ttrue' ]
+	[ ! -e "$home" ]
+}
+
+@test "what happens at the last moment: the tree is taken, looked at again, and put back" {
+	for what in "echo more >>'$home/dovecot.list.index.log'" "touch '$home/dovecot.new'" "rm '$home/subscriptions'" \
+		"mkdir '$home/mailboxes/new'; echo x >'$home/mailboxes/new/dovecot.index.log'" "mkdir '$home/notes'; echo x >'$home/notes/x'"; do
+		cp -a "$home" "$BATS_TEST_TMPDIR/copy"
+		asked_twice "$what; answer there"
+		[ "$(twice 75)" = $'keep\tsession\tfalse' ]
+		grep -q 'somebody began to use it just now' "$BATS_TEST_TMPDIR/err"
+		[ "$(diff -rq "$home" "$BATS_TEST_TMPDIR/copy" | wc -l)" = 1 ]
+		no_leftovers
+		rm -rf "$home"
+		mv "$BATS_TEST_TMPDIR/copy" "$home"
+		age && mc flushall -q >/dev/null
+	done
+	# Somebody opens it, and only reads.
+	asked_twice "sleep 600 <'$home/dovecot.list.index.log' >/dev/null 2>&1 & echo \$! >'$BATS_TEST_TMPDIR/pid'; answer there"
+	[ "$(twice 75)" = $'keep\tsession\tfalse' ]
+	kill "$(<"$BATS_TEST_TMPDIR/pid")"
+	[ -e "$home/dovecot.list.index.log" ]
+	# It is gone, or another directory.
+	asked_twice "mv '$home' '$W/away'; answer there"
+	[ "$(twice 75)" = $'keep\tfailed\tfalse' ]
+	mv "$W/away" "$home"
+	asked_twice "mv '$home' '$W/away'; mkdir '$home'; echo x >'$home/dovecot.list.index.log'; answer there"
+	[ "$(twice 75)" = $'keep\tsession\tfalse' ]
+	[ "$(<"$home/dovecot.list.index.log")" = x ]
 }
 
 @test "changes that only this backend has: uploaded, verified, deleted; without --delete nothing is uploaded" {
@@ -439,6 +506,16 @@ bring_back() { while read -r diff; do cp "$W/away/${diff##*/}" "$diff"; done <"$
 @test "a refresh that was cut short: 75" {
 	sed -i 's/"refresh":/"installing":"bundle.0.00000.00000000000000000000000000000000","refresh":/' "$home/.state"
 	stays 75 keep refresh_cut_short 'a refresh was cut short (metacache-refresh finishes it)'
+}
+
+@test "of several reasons, the one that decides is explained" {
+	goes_on_there
+	world_change
+	age
+	rm "$(bases_of | grep /mailboxes/ | head -1)"
+	stays 75 keep storage_unknown 'storage has only a diff whose base is gone' --discard-important
+	bases_of | grep /mailboxes/ | xargs rm
+	stays 75 keep storage_unknown 'storage has only a diff whose base is gone' --discard-important
 }
 
 @test "a torn .state: a conflict with what is in storage, which an operator decides" {

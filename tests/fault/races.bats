@@ -188,6 +188,44 @@ assert re.fullmatch(rb"(<(\d{7})\2>)+", text), text[-40:]' "$log"
 	[ "$gone" -gt 0 ]
 }
 
+@test "prune with a writer that appends as Dovecot does: what was written before the tree went is in storage" {
+	printf '\there\n%s\tthere\n' "$user" >"$T/map"
+	cat >"$T/writer.py" <<-'PY'
+		import fcntl, random, sys, time
+		n = 0
+		try:
+		    while n < 100000:
+		        with open(sys.argv[1], "r+b", buffering=0) as log:
+		            fcntl.lockf(log, fcntl.LOCK_EX)
+		            log.seek(0, 2)
+		            log.write(b"<%07d>" % n)
+		            n += 1
+		        time.sleep(random.choice([0, 0, 0, 0.05]))
+		except FileNotFoundError:
+		    print(n)
+	PY
+	gone=0
+	for round in $(seq "$ROUNDS"); do
+		: >"$home/dovecot.list.index.log"
+		python3 "$T/writer.py" "$home/dovecot.list.index.log" >"$T/written" 3>&- &
+		writer=$!
+		for try in $(seq 500); do [ ! -s "$home/dovecot.list.index.log" ] || break; sleep 0.01; done
+		for try in $(seq 200); do
+			a=0
+			mc prune -q --delete --older-than 0 -u "$user" -o "director=map:$T/map" >"$T/a" 2>&1 || a=$?
+			: >"$T/b"
+			among $a "0 75"
+			[ -e "$home" ] || break
+		done
+		[ ! -e "$home" ] || { kill "$writer"; false; }
+		wait "$writer"
+		no_leftovers
+		mc refresh -q -u "$user" >/dev/null
+		[ "$(<"$T/written")" -gt 0 ]
+		diff <(seq 0 $(($(<"$T/written") - 1)) | xargs printf '<%07d>') "$home/dovecot.list.index.log"
+	done
+}
+
 @test "a sweep of .trash does not take what another builds there" {
 	mc flush -q -u "$user" >/dev/null
 	tree_of "$here" >"$T/whole"

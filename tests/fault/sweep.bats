@@ -87,6 +87,41 @@ same_count() { [ "$(wc -l <"$1")" = "$(wc -l <"$2")" ]; }
 	sweep "$BIN/metacache-refresh" -q -c "$WORLD/here/conf" -u "${USERS[0]}"
 }
 
+refresh_or_conflict() { "$BIN/metacache-refresh" -q -c "$WORLD/here/conf" "$@" || [ $? = 65 ]; }
+
+@test "refresh of an obsolete home, killed anywhere while a session writes: what it wrote is kept" {
+	local mark=a-flag-that-a-session-set
+	prepare() {
+		world_make "$W"
+		mc flushall -q >/dev/null
+		storage_of >/dev/null
+		world_change there
+		"$BIN/metacache-flushall" -q -c "$WORLD/there/conf" >/dev/null
+		log=$(echo "$WORLD"/here/idx/??/*/dovecot.list.index.log)
+		old=$(stat -c %i "$log")
+		: >"$T/written"
+	}
+	# Into the log that it has open, until nobody can have that any more, and into the one that it
+	# would open.
+	promises() {
+		local file
+		while read -r file; do
+			echo "$mark" >>"$file"
+			echo . >>"$T/written"
+		done < <(find "$WORLD/here/idx" \( -path '*/swap-*' -inum "$old" -o -samefile "$log" \))
+	}
+	finished() {
+		[ "$(grep -rFl "$mark" "$WORLD/here/idx" | wc -l)" = "$(wc -l <"$T/written")" ] || {
+			grep -rFl "$mark" "$WORLD/here/idx"
+			return 1
+		}
+	}
+	prepare
+	export -f refresh_or_conflict
+	export BIN WORLD
+	sweep bash -c 'refresh_or_conflict -u "$1"' refresh "${USERS[0]}"
+}
+
 # A second run finds nothing to clean, which is 67.
 clean_until_gone() { "$BIN/metacache-clean" -q -c "$WORLD/here/conf" "$@" || [ $? = 67 ]; }
 

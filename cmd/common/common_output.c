@@ -1,4 +1,4 @@
-#include "status/output.h"
+#include "common/common_output.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -32,7 +32,7 @@ static int write_file(const char *path, const struct buf *text, struct err *err)
 	return fsx_replace(fd, name, text->data, text->len, 0644, false, NULL, err);
 }
 
-int output_write(const char *path, const struct buf *text, struct err *err)
+int common_output_write(const char *path, const struct buf *text, struct err *err)
 {
 	size_t done = 0;
 

@@ -1,4 +1,4 @@
-/* Where metacache-status writes a text. */
+/* Where a status is written. */
 #pragma once
 
 #include "base/buf.h"
@@ -6,4 +6,4 @@
 
 /* Replace the regular file `path` by rename, readable for everybody; NULL: write to stdout. A
  * failure leaves the old file. */
-int output_write(const char *path, const struct buf *text, struct err *err);
+int common_output_write(const char *path, const struct buf *text, struct err *err);

@@ -57,14 +57,21 @@ static void load_state(struct flush_unit *job)
 		str_vec_copy(&state->superseded, &job->reborn->bundles);
 }
 
+/* In which boot the files were written is known to be this one when they were uploaded. */
+static void stamp(struct flush_unit *job)
+{
+	free(job->state.boot);
+	job->state.boot = xstrdup(job->mc->boot);
+}
+
 static int write_state(struct flush_unit *job, struct err *err)
 {
 	struct state *state = &job->state;
 
 	free(state->host);
-	free(state->boot);
 	state->host = xstrdup(job->mc->host);
-	state->boot = xstrdup(job->mc->boot);
+	if (!job->known)
+		stamp(job);
 	return state_write(job->unitfd, state, &job->unit->state_stat, err);
 }
 
@@ -192,6 +199,7 @@ static int note_upload(struct flush_unit *job, const struct snapshot *snapshot,
 		str_vec_copy(&state->folders, job->folders);
 		bundle_gone_copy(&state->gone, job->gone);
 	}
+	stamp(job);
 	return write_state(job, err);
 }
 

@@ -151,6 +151,20 @@ as_stored() {
 	as_stored
 }
 
+@test "what a crashed boot only looked at was not written in it" {
+	other_boot 'mc boot start; mc flushall
+		for log in $(find "$WORLD/here/idx" -name "*.index.log"); do echo x >>$log; done; mc boot stop'
+	storage_of >/dev/null
+	world_change there
+	"$BIN/metacache-flushall" -q -c "$W/there/conf" >/dev/null
+	tree_of "$idx" >"$W/whole"
+	# A conflict is noted in .state.
+	other_boot 'mc boot start; mc flushall || [ $? = 65 ]'
+	mc boot start -q >/dev/null
+	[ "$(fields result,discarded refresh -q -A 2>/dev/null | sort -u)" = $'conflict\t0' ]
+	diff "$W/whole" <(tree_of "$idx")
+}
+
 # Nothing is given up, and it is said why.
 keeps() {
 	tree_of "$idx" >"$W/whole"

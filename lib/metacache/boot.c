@@ -240,7 +240,10 @@ int boot_start(int state_dirfd, const char *host, const char *stamp, struct err 
 	int ret;
 
 	snprintf(boots.stamp, sizeof boots.stamp, "%s", stamp);
-	if (check_host(host, err) < 0 || (lock = boot_file_lock(state_dirfd, err)) < 0)
+	if (check_host(host, err) < 0)
+		return -1;
+	lock = boot_file_lock(state_dirfd, err);
+	if (lock < 0)
 		return -1;
 	ret = boot_file_read(state_dirfd, &text, &boots.items, &readable, &failed);
 	if (ret < 0 && !readable) {

@@ -95,7 +95,7 @@ static int flush(struct drain *drain, struct drain_row *row, bool important_only
 	if (totals.failed + totals.busy == 0)
 		return 0;
 	return err_set(&row->err, ERR_TEMP, "%llu users could not be uploaded",
-		       (unsigned long long)(totals.failed + totals.busy));
+		       (unsigned long long)totals.failed + totals.busy);
 }
 
 static int flush_1(struct drain *drain, struct drain_row *row)

@@ -263,7 +263,7 @@ static bool load(struct compared *compared, int unitfd)
 	else
 		changes_find(unitfd, unit, state_of(compared), &compared->found);
 	if (unit->kind == UNIT_ROOT && compared->known &&
-	    changes_in_folders(&look->scanned, state)) {
+	    changes_in_folders(look->homefd, look->home.user, &look->scanned, state)) {
 		compared->found.class = CHANGES_IMPORTANT;
 		compared->found.reason = "folders came or went";
 	}

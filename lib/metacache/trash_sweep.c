@@ -37,7 +37,13 @@ static enum verdict judge_unit(int unitfd, const struct unit *unit)
 		return SWEEP_DELETE;
 	if (session_unit_in_use(unitfd, unit, NULL) != 0)
 		return SWEEP_LEAVE;
-	SWEEP_DELETE, /* nothing would be missed but what can be made again, or may go */
+	if (state_read(unitfd, &state, NULL) <= 0 || !state.base)
+		return SWEEP_KEEP;
+	/* Replaced file by file: what had not gone in, and what had come out. */
+	if (state.installing)
+		return state_accounts_for(&state, &unit->files) ? SWEEP_DELETE : SWEEP_KEEP;
+	changes_find(unitfd, unit, &state, &found);
+	return changes_to_keep(&found) ? SWEEP_KEEP : SWEEP_DELETE;
 }
 
 static enum verdict judge_home(int homefd, const struct unit_rules *rules)

@@ -21,11 +21,12 @@ static void check_unflushed(struct common_check *check, const struct status *sta
 }
 
 /* Only an operator ends one. */
-static void check_conflicts(struct check *check, const struct registry_totals *totals)
+static void check_conflicts(struct common_check *check, const struct registry_totals *totals)
 {
 	if (totals->conflicts > 0)
-		buf_printf(add_problem(check, CHECK_WARNING), "%llu unit%s in conflict",
-			   (ull)totals->conflicts, totals->conflicts == 1 ? "" : "s");
+		buf_printf(common_check_problem(check, COMMON_CHECK_WARNING),
+			   "%llu unit%s in conflict", (ull)totals->conflicts,
+			   totals->conflicts == 1 ? "" : "s");
 	buf_printf(&check->perf, " conflicts=%llu;0;;0 obsolete=%llu;;;0", (ull)totals->conflicts,
 		   (ull)totals->obsolete);
 }

@@ -35,9 +35,15 @@ as_installed() {
 cron_commands() { sed -n 's/^#\{0,1\}\([*0-9@][^\t]*\)\troot\t//p' "$PROJECT_DIR/cron/metacache-tools"; }
 cron_environment() { sed -n 's/^PATH=//p' "$PROJECT_DIR/cron/metacache-tools"; }
 
+# What the jobs that are not for everybody need.
+with_all_jobs() {
+	mkdir "$W/mails" "$W/cache"
+	printf 'metacache_max_space = 1T\nobox_fs = fscache:64M:%s:posix:%s\n' "$W/cache" "$W/mails" >>"$W/here/conf"
+}
+
 @test "every cron line does its work as written, and says nothing" {
 	users 2
-	printf 'metacache_max_space = 1T\n' >>"$W/here/conf"
+	with_all_jobs
 	cron_commands >"$BATS_TEST_TMPDIR/commands"
 	[ "$(wc -l <"$BATS_TEST_TMPDIR/commands")" -ge 7 ]
 	for program in flushall rescan verify status clean boot; do
@@ -81,7 +87,7 @@ hold_runs() {
 
 @test "a second run is refused at once with 75, and in cron that is no mail" {
 	users 1
-	printf 'metacache_max_space = 1T\n' >>"$W/here/conf"
+	with_all_jobs
 	hold_runs
 	remember
 	for run in flushall 'flushall --due' 'flushall -i' rescan 'clean -A --max-space' 'verify -A' drain; do
@@ -150,9 +156,9 @@ hold_runs() {
 
 @test "systemd units: their commands work as written" {
 	users 1
-	printf 'metacache_max_space = 1T\n' >>"$W/here/conf"
-	for unit in boot flush-due flushall rescan clean verify; do
-		command=$(sed -n 's/^ExecStart=//p' "$PROJECT_DIR/systemd/metacache-$unit.service")
+	with_all_jobs
+	for unit in metacache-{boot,flush-due,flushall,rescan,clean,verify} fscache-rescan; do
+		command=$(sed -n 's/^ExecStart=//p' "$PROJECT_DIR/systemd/$unit.service")
 		as_installed $command >"$out" 2>"$BATS_TEST_TMPDIR/err" || { echo "$command"; cat "$BATS_TEST_TMPDIR/err"; return 1; }
 		tail -1 "$out" | jq -e . >/dev/null
 		[ ! -s "$BATS_TEST_TMPDIR/err" ]

@@ -411,6 +411,16 @@ static void note_log_end(int dirfd, const struct unit *unit, struct index_positi
 		*end_r = (struct index_position){ 0 };
 }
 
+/* What was deleted as contained in this bundle may still be listed later. */
+static void note_deleted(const struct fetch *fetch, const struct str_vec *includes,
+			 struct state *state)
+{
+	for (size_t i = 0; i < includes->count; i++) {
+		if (!remote_find_object(fetch->remote, includes->items[i]))
+			state_add_deleted(state, includes->items[i]);
+	}
+}
+
 static int finish(const struct fetch *fetch, int dirfd, struct blocks *blocks,
 		  struct fetched *fetched, struct err *err)
 {
@@ -423,6 +433,7 @@ static int finish(const struct fetch *fetch, int dirfd, struct blocks *blocks,
 	state->unit = xstrdup(fetched->manifest.unit);
 	state_set_files(state, &unit.files);
 	note_log_end(dirfd, &unit, &state->log);
+	note_deleted(fetch, &fetched->manifest.includes, state);
 	if (unit.kind == UNIT_ROOT)
 		bundle_gone_copy(&state->gone, &fetched->manifest.gone);
 	fetched->bytes = fetch->bytes;

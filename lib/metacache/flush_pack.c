@@ -98,6 +98,18 @@ static void note_index(const struct unit *unit, const struct snapshot *snapshot,
 		blocks_note_index(blocks, source->fd, source->size_bytes);
 }
 
+/* The latest last. */
+static void list_included(const struct str_vec *deleted, const struct flush_packed *packed,
+			  struct str_vec *includes)
+{
+	for (size_t i = 0; i < deleted->count; i++) {
+		if (!str_vec_has(&packed->superseded, deleted->items[i]))
+			vec_push(includes, xstrdup(deleted->items[i]));
+	}
+	for (size_t i = 0; i < packed->superseded.count; i++)
+		vec_push(includes, xstrdup(packed->superseded.items[i]));
+}
+
 static int pack(const struct flush_unit *job, const struct bundle_source *sources, size_t count,
 		const struct flush_packed *packed, struct bundle_manifest *manifest_r,
 		struct err *err)
@@ -115,7 +127,7 @@ static int pack(const struct flush_unit *job, const struct bundle_source *source
 		.base = packed->is_diff ? xstrdup(job->state.base) : NULL,
 		.created_ns = packed->time_ns,
 	};
-	str_vec_copy(&manifest_r->includes, &packed->superseded);
+	list_included(&job->state.deleted, packed, &manifest_r->includes);
 	if (job->gone)
 		bundle_gone_copy(&manifest_r->gone, job->gone);
 	return bundle_pack(manifest_r, sources, count, &filter, packed->spool, err);

@@ -261,7 +261,8 @@ static bool is_own(const struct remote_object *object, const struct state *state
 /* Contained in what is applied, written from this tree, or seen before. */
 static bool is_superseded(const struct remote_object *object, const struct state *state)
 {
-	return str_vec_has(&state->superseded, object->name) || is_own(object, state);
+	return str_vec_has(&state->superseded, object->name) ||
+	       str_vec_has(&state->deleted, object->name) || is_own(object, state);
 }
 
 static bool is_known(const struct remote_object *object, const struct state *state)

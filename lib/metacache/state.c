@@ -24,6 +24,7 @@ void state_free(struct state *state)
 	free(state->installing);
 	str_vec_free(&state->diffs);
 	str_vec_free(&state->superseded);
+	str_vec_free(&state->deleted);
 	str_vec_free(&state->unmerged);
 	str_vec_free(&state->folders);
 	bundle_gone_free(&state->gone);
@@ -127,6 +128,7 @@ static int check_names(const struct state *state, struct err *err)
 		const struct str_vec *names;
 	} lists[] = { { "diffs", &state->diffs },
 		      { "superseded", &state->superseded },
+		      { "deleted", &state->deleted },
 		      { "unmerged", &state->unmerged } };
 
 	if (check_name("base", state->base, err) < 0 ||
@@ -218,6 +220,7 @@ static int read_members(const struct json *root, struct state *state, struct err
 	    read_names(root, "diffs", &state->diffs, err) < 0 ||
 	    json_get_uint(root, "diff_bytes", &state->diff_bytes, err) < 0 ||
 	    read_names(root, "superseded", &state->superseded, err) < 0 ||
+	    read_names(root, "deleted", &state->deleted, err) < 0 ||
 	    read_names(root, "unmerged", &state->unmerged, err) < 0 ||
 	    read_names(root, "folders", &state->folders, err) < 0 ||
 	    bundle_gone_read(root, &state->gone, err) < 0 || read_next(root, state, err) < 0 ||
@@ -333,6 +336,7 @@ int state_write(int unitfd, const struct state *state, struct fsx_stat *stat_r, 
 	if (state->diffs.count > 0)
 		json_set_int(root, "diff_bytes", (int64_t)state->diff_bytes);
 	set_names(root, "superseded", &state->superseded);
+	set_names(root, "deleted", &state->deleted);
 	set_names(root, "unmerged", &state->unmerged);
 	json_set_str(root, "next", state->next);
 	if (state->tried_ns != 0)
@@ -365,6 +369,19 @@ bool state_is_applied(const struct state *state, const char *bundle)
 {
 	return (state->base && strcmp(state->base, bundle) == 0) ||
 	       str_vec_has(&state->diffs, bundle);
+}
+
+void state_add_deleted(struct state *state, const char *bundle)
+{
+	struct str_vec *names = &state->deleted;
+
+	if (str_vec_has(names, bundle))
+		return;
+	vec_push(names, xstrdup(bundle));
+	if (names->count <= STATE_DELETED_MAX)
+		return;
+	free(names->items[0]);
+	memmove(names->items, names->items + 1, --names->count * sizeof *names->items);
 }
 
 void state_set_files(struct state *state, const struct unit_file_vec *files)

@@ -3,7 +3,7 @@
  *
  * {"version":1,"boot":"1700000000.000000001","host":"b1","user":"u@d","unit":"…",
  *  "base":"bundle.…","base_bytes":1,"diffs":[],"diff_bytes":0,
- *  "superseded":[],"unmerged":[],"next":"<32 hex>","tried":<ns>,
+ *  "superseded":[],"deleted":[],"unmerged":[],"next":"<32 hex>","tried":<ns>,
  *  "log":{"indexid":1,"seq":2,"offset":3},"uploaded":<ns>,"last_access":<s>,"last_service":"imap","refresh":false,
  *  "standing":"obsolete","installing":"bundle.…","folders":["mailboxes/…"],"gone":…,
  *  "files":[{"name":"dovecot.index","size":1,"mtime":<ns>,"ino":2}],"replaced":[…]}
@@ -45,6 +45,7 @@ struct state {
 	struct str_vec diffs;      /* on that base, applied here */
 	uint64_t diff_bytes;       /* of their objects together */
 	struct str_vec superseded; /* in storage, contained in base or diffs: to be deleted */
+	struct str_vec deleted;    /* the latest that were: a listing may still have them */
 	struct str_vec unmerged;   /* of another writer, seen and not contained: a conflict */
 	enum state_standing standing; /* as found; see state_standing() */
 	char next[BUNDLE_UNIQUE_HEX + 1];
@@ -95,6 +96,10 @@ bool state_is_applied(const struct state *state, const char *bundle);
 
 /* Take over the unit's files as those of the last upload. */
 void state_set_files(struct state *state, const struct unit_file_vec *files);
+
+/* Note that a bundle which is contained in base or diffs was deleted. */
+#define STATE_DELETED_MAX 16
+void state_add_deleted(struct state *state, const char *bundle);
 
 /* Whether two lists of files are the same: names, sizes, times, inodes. */
 bool state_same_files(const struct unit_file_vec *a, const struct unit_file_vec *b);

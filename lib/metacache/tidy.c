@@ -152,8 +152,12 @@ static int tell_state(int homefd, const struct entry *entry, char *const *names,
 	ret = state_read(unitfd, &state, err);
 	if (ret <= 0)
 		return ret;
-	for (size_t i = 0; i < entry->count; i++)
-		changed |= drop_name(&state.superseded, names[entry->first + i]);
+	for (size_t i = 0; i < entry->count; i++) {
+		if (!drop_name(&state.superseded, names[entry->first + i]))
+			continue;
+		state_add_deleted(&state, names[entry->first + i]);
+		changed = true;
+	}
 	return changed ? state_write(unitfd, &state, NULL, err) : 0;
 }
 

@@ -180,7 +180,9 @@ static int is_rubbish(struct bundles *bundles, const struct remote_object *orpha
 	int ret;
 
 	if (orphan->size_bytes == 0 || str_vec_has(&bundles->included->names, orphan->name) ||
-	    (unit && unit->whole && str_vec_has(&unit->state.superseded, orphan->name)))
+	    (unit && unit->whole &&
+	     (str_vec_has(&unit->state.superseded, orphan->name) ||
+	      str_vec_has(&unit->state.deleted, orphan->name))))
 		return 1;
 	ret = fetch_manifest(look->mc, &look->home, bundles->remote, orphan, &manifest,
 			     &unreadable);

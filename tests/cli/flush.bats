@@ -72,6 +72,40 @@ of() { mc "$@" -f json | jq -c '.users[0] | del(.duration_ms)'; }
 	diff <(tree_of "$idx") <(storage_of)
 }
 
+@test "bundles that were deleted long ago and are listed again: known, here and elsewhere, and deleted again" {
+	mc flush -q -A >/dev/null
+	cp -a "$W/store" "$W/seen"
+	for i in $(seq 6); do
+		echo more >>"$home/dovecot.list.index.log"
+		[ $i != 3 ] || head -c 8000 /dev/urandom >>"$home/dovecot.list.index.log"
+		mc flush -q -u "$user" >/dev/null
+		cp -an "$W/store/." "$W/seen"
+	done
+	storage_of >/dev/null
+	again() { cp -an "$W/seen/." "$W/store"; }
+	again
+	stored=$(find "$W/store" -path "*$user/idx" -type d)
+	[ "$(ls "$stored" | wc -l)" = 7 ]
+	[ "$(fields result refresh -u "$user")" = refreshed_unchanged ]
+	there=$W/there/conf
+	[ "$("$BIN/metacache-refresh" -u "$user" -c "$there" -f tab --field result | tail -1)" = refreshed_unchanged ]
+	# A backend that has nothing of the user yet.
+	diff <(tree_of "$idx" | grep "$user") <(storage_of | grep "$user")
+	[ "$(fields result,uploaded flush -u "$user")" = $'unchanged\t0' ]
+	run -65 --separate-stderr mc verify -u "$user" -f json
+	[ "$(jq -r '.drifts[].drift' <<<"$output" | sort | uniq -c | xargs)" = "5 superseded" ]
+	echo more >>"$home/dovecot.list.index.log"
+	[ "$(fields result,uploaded flush -u "$user")" = $'uploaded\t1' ]
+	mc flush -q -u "$user" >/dev/null
+	[ "$(ls "$stored" | wc -l)" = 2 ]
+	# The other backend goes on, and they are no business of its own either.
+	"$BIN/metacache-refresh" -q -u "$user" -c "$there" >/dev/null
+	again
+	echo more >>"$(find "$W/there/idx/" -path "*$user/dovecot.list.index.log")"
+	"$BIN/metacache-flush" -q -u "$user" -c "$there" >/dev/null
+	[ "$(ls "$stored" | wc -l)" = 2 ]
+}
+
 @test "without .state.blocks, or with a damaged one, it is a base" {
 	mc flush -q -A >/dev/null
 	rm "$home/.state.blocks"

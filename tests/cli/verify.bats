@@ -157,6 +157,21 @@ sql() { python3 -c 'import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.exe
 	diff <(tree_of "$idx") <(tree_of "$W/there/idx")
 }
 
+@test "obsolete: several uploads behind another backend, of diffs and of bases" {
+	with_diffs
+	storage_of >/dev/null
+	for i in $(seq 6); do
+		world_change there
+		[ $i != 3 ] || find "$W/there/idx" -name '*.index.log' -exec sh -c 'head -c 9000 /dev/urandom >>"$1"' - {} \;
+		"$BIN/metacache-flushall" -q -c "$W/there/conf" >/dev/null
+	done
+	[ ! -e "$base" ]
+	found obsolete obsolete obsolete obsolete obsolete obsolete
+	verify 0 -A --repair
+	sound
+	diff <(tree_of "$idx") <(tree_of "$W/there/idx")
+}
+
 @test "obsolete, and a session has it open: stays" {
 	elsewhere
 	exec 8<"$folder/dovecot.index.log"

@@ -20,6 +20,7 @@ static void check(const struct state *state)
 	need(!state->installing || bundle_name_parse(state->installing, &name));
 	check_bundles(&state->diffs);
 	check_bundles(&state->superseded);
+	check_bundles(&state->deleted);
 	check_bundles(&state->unmerged);
 	need(strlen(state->next) == BUNDLE_UNIQUE_HEX);
 	for (size_t i = 1; i < state->files.count; i++)
@@ -43,6 +44,7 @@ static void need_same(const struct state *a, const struct state *b)
 	need_text(a->next, b->next);
 	need_names(&a->diffs, &b->diffs);
 	need_names(&a->superseded, &b->superseded);
+	need_names(&a->deleted, &b->deleted);
 	need_names(&a->unmerged, &b->unmerged);
 	need_names(&a->folders, &b->folders);
 	need_gone(&a->gone, &b->gone);

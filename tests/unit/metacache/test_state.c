@@ -4,8 +4,9 @@ static const char good[] =
 	"{\"version\":1,\"boot\":\"1.000000001\",\"host\":\"b1\",\"user\":\"u@d\",\"unit\":\"."
 	"Foo\","
 	"\"base\":\"" BASE_1 "\",\"base_bytes\":1000,\"diffs\":[\"" BASE_1 "-" UNIQUE_2
-	"\"],\"diff_bytes\":200,\"superseded\":[\"" BASE_2 "\"],\"unmerged\":[\"" BASE_3
-	"\"],\"next\":\"" UNIQUE_4 "\",\"tried\":7,\"uploaded\":123456789,"
+	"\"],\"diff_bytes\":200,\"superseded\":[\"" BASE_2 "\"],\"deleted\":[\"" BASE_4
+	"\"],\"unmerged\":[\"" BASE_3 "\"],\"next\":\"" UNIQUE_4
+	"\",\"tried\":7,\"uploaded\":123456789,"
 	"\"last_access\":99,\"last_service\":\"imap\",\"refresh\":true,"
 	"\"standing\":\"obsolete\",\"installing\":\"" BASE_2
 	"\",\"folders\":[\".A\",\".B\"],\"gone\":[\"" GUID_B "\"],\"gone_bundles\":{\"" GUID_B
@@ -27,6 +28,8 @@ static void check_good(const struct state *s)
 	assert_string_equal(s->diffs.items[0], BASE_1 "-" UNIQUE_2);
 	assert_int_equal(s->superseded.count, 1);
 	assert_string_equal(s->superseded.items[0], BASE_2);
+	assert_int_equal(s->deleted.count, 1);
+	assert_string_equal(s->deleted.items[0], BASE_4);
 	assert_int_equal(s->unmerged.count, 1);
 	assert_string_equal(s->unmerged.items[0], BASE_3);
 	assert_string_equal(s->next, UNIQUE_4);
@@ -190,6 +193,7 @@ static void test_wrong_members(void **state)
 		{ "superseded", "[null]", "\"superseded\"" },
 		{ "superseded", "[[]]", "\"superseded\"" },
 		{ "superseded", "[\"" BASE_1 "\",\"../x\"]", "\"superseded\"" },
+		{ "deleted", "[\"../x\"]", "\"deleted\"" },
 		{ "unmerged", "[{}]", "\"unmerged\"" },
 		{ "unmerged", "[\"../x\"]", "\"unmerged\"" },
 		{ "diffs", "[\"x\"]", "\"diffs\"" },
@@ -261,8 +265,8 @@ static void test_missing_members(void **state)
 		{ "next", true },          { "uploaded", false },   { "last_access", false },
 		{ "last_service", true },  { "refresh", false },    { "installing", false },
 		{ "standing", false },     { "folders", false },    { "gone", false },
-		{ "gone_bundles", false }, { "tried", false },      { "replaced", false },
-		{ "files", false },
+		{ "gone_bundles", false }, { "tried", false },      { "deleted", false },
+		{ "replaced", false },     { "files", false },
 	};
 
 	(void)state;
@@ -455,6 +459,24 @@ static void test_matches(void **state)
 	}
 }
 
+/* The latest ones, each once. */
+static void test_deleted(void **state)
+{
+	autostate struct state s = { 0 };
+
+	(void)state;
+	state_init(&s, "u", "");
+	for (int i = 0; i < STATE_DELETED_MAX + 5; i++) {
+		autofree char *name = xasprintf("%d", i);
+
+		for (int k = 0; k < 2; k++)
+			state_add_deleted(&s, name);
+	}
+	assert_int_equal(s.deleted.count, STATE_DELETED_MAX);
+	assert_string_equal(s.deleted.items[0], "5");
+	assert_string_equal(s.deleted.items[STATE_DELETED_MAX - 1], "20");
+}
+
 /* Of a tree that is being installed: new, or old, or neither. */
 static void test_accounts_for(void **state)
 {
@@ -501,7 +523,7 @@ int main(void)
 		scratch_test(test_garbage),         scratch_test(test_huge),
 		scratch_test(test_read_hostile),    scratch_test(test_read_too_large),
 		scratch_test(test_write_disk_full), scratch_test(test_matches),
-		scratch_test(test_accounts_for),
+		scratch_test(test_accounts_for),    scratch_test(test_deleted),
 	};
 
 	return cmocka_run_group_tests_name("state", tests, NULL, NULL);

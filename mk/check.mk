@@ -25,7 +25,7 @@ check-fault: all test-tools
 	TMPDIR=$${TMPDIR:-$$([ -w /dev/shm ] && echo /dev/shm || echo /tmp)} $(BATS) $(call picked,$(wildcard tests/fault/*.bats))
 
 .PHONY: fire
-## make fire           two minutes of the cache of mail objects under fire
+## make fire           the cache of mail objects under fire, for two minutes, twice
 fire: all test-tools
 	FIRE_SECONDS=120 TMPDIR=$${TMPDIR:-$$([ -w /dev/shm ] && echo /dev/shm || echo /tmp)} \
 		$(BATS) -f 'under fire' tests/fault/fscache*.bats
@@ -33,6 +33,11 @@ fire: all test-tools
 ## make check-real     real Dovecot and Ceph RGW (root)
 check-real: all test-tools
 	$(BATS) $(call picked,$(wildcard tests/real/*.bats))
+
+.PHONY: race
+## make race           two minutes of logins, moves between backends and prunes (RACE_SECONDS=120, root)
+race: all
+	RACE_SECONDS=$${RACE_SECONDS:-120} RACE_SHOW=1 $(BATS) -f 'logged in and out, moved and pruned' tests/real/prune.bats
 
 .PHONY: demo
 ## make demo           the main job on a scratch Dovecot, as the README shows it (root)
@@ -51,7 +56,7 @@ asan:
 ## make valgrind       the unit tests under valgrind
 valgrind: $(call picked,$(unit_tests))
 	@set -e; for t in $(call picked,$(unit_tests)); do echo "== $${t#$(BUILD)/}"; \
-		valgrind -q --error-exitcode=99 --leak-check=full --trace-children=no $$t; done
+		NO_TRAPS=1 valgrind -q --error-exitcode=99 --leak-check=full --trace-children=no $$t; done
 
 .PHONY: bench
 ## make bench          measure against peers and bare limits (long)

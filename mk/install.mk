@@ -4,12 +4,17 @@ INSTALL ?= install
 man_sources = $(wildcard cmd/*/*.[157] man/*.7)
 
 .PHONY: install
-## make install        programs, man pages, schemas, completion and scripts (DESTDIR, PREFIX)
+## make install        programs, man pages, schemas, completion, scripts and systemd units (DESTDIR, PREFIX)
 install: all
 	$(INSTALL) -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/metacache-tools \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions
 	$(INSTALL) -m 755 $(programs) $(DESTDIR)$(PREFIX)/bin/
-	$(INSTALL) -m 755 scripts/imap-postlogin $(DESTDIR)$(PREFIX)/lib/metacache-tools/
+	$(INSTALL) -m 755 scripts/imap-postlogin scripts/drain-on-stop scripts/pre-shutdown-prune \
+		scripts/summary-to-prometheus $(DESTDIR)$(PREFIX)/lib/metacache-tools/
+	sed -i 's|/usr/local|$(PREFIX)|g' $(DESTDIR)$(PREFIX)/lib/metacache-tools/drain-on-stop
+	$(INSTALL) -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	$(INSTALL) -m 644 systemd/*.service systemd/*.timer $(DESTDIR)$(PREFIX)/lib/systemd/system/
+	sed -i 's|/usr/local|$(PREFIX)|g' $(addprefix $(DESTDIR)$(PREFIX)/lib/systemd/system/,$(notdir $(wildcard systemd/*)))
 	set -e; for s in pop3 managesieve; do ln -sf imap-postlogin \
 		$(DESTDIR)$(PREFIX)/lib/metacache-tools/$$s-postlogin; done
 	set -e; for m in $(man_sources); do \

@@ -154,10 +154,13 @@ static int run(struct tool *tool)
 	struct clean clean = { .tool = tool, .mc = &mc };
 	struct err err = { 0 };
 	unsigned needs = METACACHE_STORE | METACACHE_SESSIONS;
+	autofd int lock = -1;
 	int code = check_limit(tool);
 
 	if (code == 0)
 		code = common_open(tool, &mc, to_limit ? needs | METACACHE_REGISTRY : needs);
+	if (code == 0 && to_limit)
+		code = common_run_lock(tool, &mc, NULL, &lock);
 	if (code != 0)
 		return code;
 	options.dry_run = tool->dry_run;

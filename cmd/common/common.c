@@ -1,5 +1,7 @@
 #include "common/common.h"
 
+#include "metacache/run_lock.h"
+
 int common_open(struct tool *tool, struct metacache *mc, unsigned needs)
 {
 	struct err err = { 0 };
@@ -7,6 +9,16 @@ int common_open(struct tool *tool, struct metacache *mc, unsigned needs)
 	if (metacache_open(mc, &tool->settings, &tool->log, needs, &err) < 0)
 		return tool_error(tool, NULL, &err);
 	return 0;
+}
+
+int common_run_lock(struct tool *tool, const struct metacache *mc, const char *what, int *lock_r)
+{
+	struct err err = { 0 };
+
+	if (tool->dry_run)
+		return 0;
+	*lock_r = run_lock(mc, what ? what : tool->spec->program, &err);
+	return *lock_r < 0 ? tool_error(tool, NULL, &err) : 0;
 }
 
 struct each {

@@ -9,6 +9,10 @@
  * error that was said. */
 int common_open(struct tool *tool, struct metacache *mc, unsigned needs);
 
+/* Refuse to be the second run of `what` (run_lock.h; NULL: this program), unless it is a dry run.
+ * 0, and the lock is held until lock_r is closed; or the exit code of what was said. */
+int common_run_lock(struct tool *tool, const struct metacache *mc, const char *what, int *lock_r);
+
 /* Run `fn` for each user that the command line names: -u, -F, or every user found
  * below the roots for -A. The exit code of what could not be read. */
 int common_each_user(struct tool *tool, const struct metacache *mc, tool_user_fn *fn, void *ctx);

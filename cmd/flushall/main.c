@@ -70,13 +70,26 @@ static int flush(struct flushall *all, const struct metacache *mc)
 	return all->code;
 }
 
+/* The background upload goes on while all is uploaded, which may take long. */
+static int lock_run(struct tool *tool, const struct metacache *mc, int *lock_r)
+{
+	bool some = options.important_only || options.due_only;
+
+	if (tool->args.count > 0)
+		return 0;
+	return common_run_lock(tool, mc, some ? "metacache-flushall -i or --due" : NULL, lock_r);
+}
+
 static int run(struct tool *tool)
 {
 	automc struct metacache mc = { .locks_fd = -1 };
 	autoprinter struct printer *printer = NULL;
 	struct flushall all = { .tool = tool };
+	autofd int lock = -1;
 	int code = common_open(tool, &mc, METACACHE_STORE);
 
+	if (code == 0)
+		code = lock_run(tool, &mc, &lock);
 	if (code != 0)
 		return code;
 	options.dry_run = tool->dry_run;

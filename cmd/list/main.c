@@ -41,6 +41,8 @@ static const struct print_field fields[] = {
 	{ .name = "changes" },
 	{ .name = "unflushed-since", .flags = PRINT_TIME | PRINT_HIDDEN },
 	{ .name = "last-service" },
+	{ .name = "conflicts", .flags = PRINT_RIGHT },
+	{ .name = "obsolete", .flags = PRINT_RIGHT },
 	{ .name = "cleanup-weight", .flags = PRINT_RIGHT },
 };
 #define FIELDS (sizeof fields / sizeof *fields)
@@ -75,24 +77,24 @@ static bool put_aliases(struct list *list, const struct registry_alias_vec *alia
 
 static int print_row_of(struct list *list, const struct registry_user *user, struct err *err)
 {
-	const struct print_value values[] = {
-		print_str(user->root),
-		print_int(user->upload_within_s),
-		print_uint(user->dev_major),
-		print_uint(user->dev_minor),
-		print_uint(user->bytes_used[0]),
-		print_int(user->last_access[0]),
-		print_uint(user->bytes_used[1]),
-		print_int(user->last_access[1]),
-		print_uint(user->bytes_used[2]),
-		print_int(user->last_access[2]),
-		print_uint(user->bytes_used[3]),
-		print_int(user->last_access[3]),
-		print_str(registry_changes_name(user->changes)),
-		print_int(user->unflushed_since),
-		print_str(user->last_service),
-		print_int(order_weight(&list->order, user)),
-	};
+	const struct print_value values[] = { print_str(user->root),
+					      print_int(user->upload_within_s),
+					      print_uint(user->dev_major),
+					      print_uint(user->dev_minor),
+					      print_uint(user->bytes_used[0]),
+					      print_int(user->last_access[0]),
+					      print_uint(user->bytes_used[1]),
+					      print_int(user->last_access[1]),
+					      print_uint(user->bytes_used[2]),
+					      print_int(user->last_access[2]),
+					      print_uint(user->bytes_used[3]),
+					      print_int(user->last_access[3]),
+					      print_str(registry_changes_name(user->changes)),
+					      print_int(user->unflushed_since),
+					      print_str(user->last_service),
+					      print_uint(user->conflicts),
+					      print_uint(user->obsolete),
+					      print_int(order_weight(&list->order, user)) };
 
 	list->values[0] = print_str(user->username);
 	memcpy(list->values + 1 + list->names.count, values, sizeof values);

@@ -32,6 +32,8 @@ static const struct print_field fields[] = {
 	{ .name = "bytes", .flags = PRINT_SIZE },
 	{ .name = "duration_ms", .flags = PRINT_RIGHT },
 	{ .name = "error" },
+	{ .name = "discarded", .flags = PRINT_RIGHT },
+	{ .name = "lost", .flags = PRINT_CUT },
 };
 
 struct refresh {
@@ -71,6 +73,8 @@ static int take_user(void *ctx, const char *user)
 		print_uint(result.bytes),
 		print_int(result.duration_ms),
 		print_str(result.err.code != ERR_NONE ? result.err.msg : NULL),
+		print_uint(result.loss.units),
+		print_str(result.loss.text[0] ? result.loss.text : NULL),
 	};
 	if (print_row(refresh->printer, values, &err) == 0)
 		return 0;

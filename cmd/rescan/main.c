@@ -20,6 +20,9 @@ static const struct print_field fields[] = {
 	{ .name = "added", .flags = PRINT_RIGHT },
 	{ .name = "corrected", .flags = PRINT_RIGHT },
 	{ .name = "bytes_off", .flags = PRINT_SIZE },
+	{ .name = "discarded", .flags = PRINT_RIGHT },
+	{ .name = "discarded_important", .flags = PRINT_RIGHT },
+	{ .name = "suspect", .flags = PRINT_RIGHT },
 };
 
 struct rescan {
@@ -39,12 +42,20 @@ static int print(struct printer **printer, const struct rescan_totals *totals, i
 		 struct err *err)
 {
 	const struct print_value values[] = {
-		print_uint(totals->users),     print_uint(totals->units),
-		print_uint(totals->bytes),     print_uint(totals->changed),
-		print_uint(totals->removed),   print_uint(totals->strange),
-		print_uint(totals->failed),    print_int(duration_ms),
-		print_uint(totals->added),     print_uint(totals->corrected),
+		print_uint(totals->users),
+		print_uint(totals->units),
+		print_uint(totals->bytes),
+		print_uint(totals->changed),
+		print_uint(totals->removed),
+		print_uint(totals->strange),
+		print_uint(totals->failed),
+		print_int(duration_ms),
+		print_uint(totals->added),
+		print_uint(totals->corrected),
 		print_uint(totals->bytes_off),
+		print_uint(totals->discarded),
+		print_uint(totals->discarded_important),
+		print_uint(totals->suspect),
 	};
 
 	return print_row(*printer, values, err) < 0 ? -1 : print_finish(printer, err);
@@ -58,8 +69,11 @@ static int run(struct tool *tool)
 	struct rescan_totals totals = { 0 };
 	int64_t started_ms = clock_mono_ms();
 	struct err err = { 0 };
-	int ret, code = common_open(tool, &mc, METACACHE_REGISTRY);
+	autofd int lock = -1;
+	int ret, code = common_open(tool, &mc, METACACHE_REGISTRY | METACACHE_CRASHED);
 
+	if (code == 0)
+		code = common_run_lock(tool, &mc, NULL, &lock);
 	if (code != 0)
 		return code;
 	tool_progress(tool, "users", 0);
@@ -73,6 +87,8 @@ static int run(struct tool *tool)
 		return code;
 	if (ret > 0)
 		code = ERR_TEMP;
+	if (totals.suspect > 0)
+		code = tool_worst(code, tool_error(tool, NULL, &totals.suspect_err));
 	if (print(&printer, &totals, clock_mono_ms() - started_ms, &err) < 0)
 		code = tool_worst(code, tool_error(tool, NULL, &err));
 	return code;

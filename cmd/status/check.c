@@ -20,6 +20,16 @@ static void check_unflushed(struct common_check *check, const struct status *sta
 		   (ull)limits[0], (ull)limits[1], (ull)status->totals.changed[CHANGES_IMPORTANT]);
 }
 
+/* Only an operator ends one. */
+static void check_conflicts(struct check *check, const struct registry_totals *totals)
+{
+	if (totals->conflicts > 0)
+		buf_printf(add_problem(check, CHECK_WARNING), "%llu unit%s in conflict",
+			   (ull)totals->conflicts, totals->conflicts == 1 ? "" : "s");
+	buf_printf(&check->perf, " conflicts=%llu;0;;0 obsolete=%llu;;;0", (ull)totals->conflicts,
+		   (ull)totals->obsolete);
+}
+
 static uint64_t bytes_of_percent(uint64_t percent, uint64_t whole)
 {
 	unsigned __int128 bytes = (unsigned __int128)whole * percent / 100;
@@ -115,6 +125,7 @@ enum common_check_code check_print(const struct forms *forms, const struct check
 
 	check_usage(&check, forms, limits->usage_percent);
 	check_unflushed(&check, forms->status, limits->unflushed_s);
+	check_conflicts(&check, &forms->status->totals);
 	for (size_t i = 0; i < forms->status->roots.count; i++)
 		check_root(&check, &forms->status->roots.items[i], limits->disk_percent);
 	check_rescan(&check, forms->status, limits->rescan_s);

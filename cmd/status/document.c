@@ -111,6 +111,8 @@ void document_print(const struct forms *forms, struct buf *out)
 	set_percent(root, status->bytes_used, forms->settings->metacache_max_space_bytes);
 	json_set(root, "changes", changes_of(&status->totals));
 	json_set_int(root, "unflushed_since", status->totals.unflushed_since);
+	set_uint(root, "conflicts", status->totals.conflicts);
+	set_uint(root, "obsolete", status->totals.obsolete);
 	json_set(root, "priorities", priorities_of(forms));
 	json_set(root, "roots", roots_of(status));
 	json_set(root, "requests", requests_of(status));

@@ -26,6 +26,10 @@ static void put_users(const struct forms *forms, struct buf *out)
 		buf_printf(out, "metacache_changed_users{changes=\"%s\"} %llu\n",
 			   registry_changes_name((enum registry_changes)i),
 			   (ull)status->totals.changed[i]);
+	gauge(out, "metacache_conflict_units", "Units in conflict with another writer's bundle.",
+	      status->totals.conflicts);
+	gauge(out, "metacache_obsolete_units", "Units that were found to be newer in storage.",
+	      status->totals.obsolete);
 	if (status->totals.unflushed_since > 0)
 		common_metrics_gauge(
 			out, "metacache_oldest_unflushed_change_timestamp_seconds",

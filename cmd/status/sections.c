@@ -33,6 +33,8 @@ static int print_whole(struct printer *printer, const struct forms *forms, struc
 		print_uint(changed[CHANGES_UNIMPORTANT]),
 		print_uint(changed[CHANGES_IMPORTANT]),
 		print_int(status->totals.unflushed_since),
+		print_uint(status->totals.conflicts),
+		print_uint(status->totals.obsolete),
 	};
 
 	return print_row(printer, values, err);
@@ -123,6 +125,8 @@ static const struct print_field whole_fields[] = {
 	{ .name = "unimportant", .flags = PRINT_RIGHT },
 	{ .name = "important", .flags = PRINT_RIGHT },
 	{ .name = "unflushed-since", .flags = PRINT_TIME },
+	{ .name = "conflicts", .flags = PRINT_RIGHT },
+	{ .name = "obsolete", .flags = PRINT_RIGHT },
 };
 static const struct print_field priority_fields[] = {
 	{ .name = "priority", .flags = PRINT_RIGHT }, { .name = "indexes" },

@@ -149,8 +149,11 @@ static int run(struct tool *tool)
 {
 	automc struct metacache mc = { .locks_fd = -1 };
 	struct run run = { .tool = tool };
+	autofd int lock = -1;
 	int code = common_open(tool, &mc, METACACHE_STORE | METACACHE_REGISTRY);
 
+	if (code == 0 && tool->all_users)
+		code = common_run_lock(tool, &mc, NULL, &lock);
 	if (code != 0)
 		return code;
 	options.dry_run = tool->dry_run;

@@ -40,6 +40,20 @@ static bool next_component(const char **path, char name[NAME_MAX + 1])
 	return true;
 }
 
+/* openat() without following the last component; ELOOP where that is a link, which a
+ * directory that was asked for hides behind ENOTDIR. */
+static int open_component(int at, const char *name, int flags, mode_t mode)
+{
+	int fd = openat(at, name, flags | O_NOFOLLOW, mode);
+	struct stat st;
+
+	if (fd >= 0 || errno != ENOTDIR)
+		return fd;
+	errno = fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode) ? ELOOP
+											: ENOTDIR;
+	return -1;
+}
+
 /* For kernels before 5.6: the same by hand. */
 static int open_by_components(int dirfd, const char *path, int flags, mode_t mode)
 {
@@ -53,8 +67,8 @@ static int open_by_components(int dirfd, const char *path, int flags, mode_t mod
 			return -1;
 		}
 		if (*path == '\0')
-			return openat(at, name, flags | O_NOFOLLOW, mode);
-		int next = openat(at, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+			return open_component(at, name, flags, mode);
+		int next = open_component(at, name, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
 
 		if (next < 0)
 			return -1;

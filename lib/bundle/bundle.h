@@ -27,6 +27,7 @@
 #include "base/hash.h"
 #include "base/spool.h"
 #include "base/vec.h"
+#include "bundle/bundle_gone.h"
 
 #define BUNDLE_MANIFEST_NAME ".manifest.json"
 #define BUNDLE_FORMAT_VERSION 1
@@ -72,8 +73,8 @@ struct bundle_manifest {
 	char *host;         /* who wrote it */
 	char *base;         /* object name of the base a diff builds on, else NULL */
 	int64_t created_ns; /* UNIX time */
-	struct str_vec includes; /* object names that this one supersedes */
-	struct str_vec gone;     /* root unit: ids of folder units that were deleted or renamed */
+	struct str_vec includes;     /* object names that this one supersedes */
+	struct bundle_gone_vec gone; /* root unit: folder units that were deleted or renamed */
 	struct bundle_file_vec files;
 };
 void bundle_manifest_free(struct bundle_manifest *manifest);

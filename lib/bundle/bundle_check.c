@@ -123,8 +123,8 @@ static int check_lists(const struct bundle_manifest *manifest, struct err *err)
 		if (!bundle_name_parse(manifest->includes.items[i], &parsed))
 			return refuse("includes", manifest->includes.items[i], err);
 	for (size_t i = 0; i < manifest->gone.count; i++)
-		if (!is_id(manifest->gone.items[i]))
-			return refuse("gone", manifest->gone.items[i], err);
+		if (!is_id(manifest->gone.items[i].id))
+			return refuse("gone", manifest->gone.items[i].id, err);
 	return 0;
 }
 

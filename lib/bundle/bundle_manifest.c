@@ -20,7 +20,7 @@ void bundle_manifest_free(struct bundle_manifest *manifest)
 	free(manifest->host);
 	free(manifest->base);
 	str_vec_free(&manifest->includes);
-	str_vec_free(&manifest->gone);
+	bundle_gone_free(&manifest->gone);
 	bundle_check_free_files(&manifest->files);
 	*manifest = (struct bundle_manifest){ 0 };
 }
@@ -46,6 +46,19 @@ static void put_list(struct buf *out, const char *name, const struct str_vec *li
 		put_string(out, list->items[i]);
 	}
 	buf_putc(out, ']');
+}
+
+static void put_gone(struct buf *out, const struct bundle_gone_vec *gone)
+{
+	autojson struct json *members = json_new_object();
+	autobuf struct buf text = { 0 };
+
+	if (gone->count == 0)
+		return;
+	bundle_gone_set(members, gone);
+	json_print(members, &text);
+	buf_puts(out, ",\n");
+	buf_append(out, text.data + 1, text.len - 2); /* without its braces */
 }
 
 static void put_origin(struct buf *out, const struct bundle_file *file)
@@ -84,7 +97,7 @@ void bundle_manifest_write(const struct bundle_manifest *manifest, struct buf *o
 		put_member(out, "base", manifest->base);
 	buf_printf(out, ",\n\"created\":%" PRId64, manifest->created_ns);
 	put_list(out, "includes", &manifest->includes);
-	put_list(out, "gone", &manifest->gone);
+	put_gone(out, &manifest->gone);
 	buf_puts(out, ",\n\"files\":[");
 	for (size_t i = 0; i < manifest->files.count; i++) {
 		buf_puts(out, i > 0 ? ",\n" : "\n");
@@ -263,7 +276,7 @@ static int read_members(const struct json *root, struct bundle_manifest *manifes
 		    0 ||
 	    read_optional(root, "base", &manifest_r->base, err) < 0 ||
 	    read_list(root, "includes", &manifest_r->includes, err) < 0 ||
-	    read_list(root, "gone", &manifest_r->gone, err) < 0)
+	    bundle_gone_read(root, &manifest_r->gone, err) < 0)
 		return -1;
 	return read_files(root, &manifest_r->files, err);
 }

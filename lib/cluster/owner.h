@@ -11,6 +11,9 @@
  *   command:<path> [args]           gets users on stdin, a line each; answers
  *                                   "user<TAB>host" in any order (Dovecot 2.4, other proxies)
  *
+ * The last two have to name this host at least once, and may name hosts without users by
+ * "<TAB>host". `director_timeout` bounds every wait.
+ *
  * `backend_host` is this host by the name or address that those answer. Thread-safe. */
 #pragma once
 
@@ -46,8 +49,9 @@ struct owner;
 int owner_open(const struct settings *settings, struct owner **owner_r, struct err *err);
 void owner_close(struct owner **owner);
 
-/* Ask for many users at once, in batches of a few thousand. Fills in everything but
- * `user`. 0, whatever is known of each; -1 only when nothing is known of any (no answer, not
- * allowed, garbage): then all are OWNER_UNKNOWN. Nothing is remembered from one call
- * to the next: a call made now says what holds now. */
+/* Ask for many users at once; an answer takes more than a kilobyte, so a few thousand at a
+ * time. Fills in everything but `user`. 0, whatever is known of each; -1 only when nothing is
+ * known of any (no answer, not allowed, garbage): then all are OWNER_UNKNOWN. Nothing is
+ * remembered from one call to the next, but that a program has named this host: a call made
+ * now says what holds now. */
 int owner_lookup(struct owner *owner, struct owner_answer *answers, size_t count, struct err *err);

@@ -139,6 +139,12 @@ static void read_api_key(struct settings *settings)
 	explicit_bzero(text, sizeof text);
 }
 
+static void take_api_key(struct settings *settings, const char *key)
+{
+	if (key && *key != '\0')
+		settings->doveadm_api_key = xstrdup(key);
+}
+
 static int take_all(struct settings *settings, const char *file, const struct str_vec *overrides,
 		    struct err *err)
 {
@@ -177,6 +183,8 @@ static int load(struct settings *settings, const char *file, const struct str_ve
 	}
 	if (settings->doveadm_api_key_file)
 		read_api_key(settings);
+	else if (!settings->doveadm_api_key)
+		take_api_key(settings, getenv(SETTINGS_API_KEY_ENV));
 	return 0;
 }
 

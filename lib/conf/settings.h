@@ -17,6 +17,7 @@
 
 #define SETTINGS_FILE "/etc/metacache/metacache.conf"
 #define SETTINGS_PRIORITIES 4
+#define SETTINGS_API_KEY_ENV "METACACHE_DOVEADM_API_KEY"
 
 enum settings_merging {
 	SETTINGS_MERGING_NONE,
@@ -80,6 +81,7 @@ struct settings {
 
 	/* Who owns a user. */
 	char *director;
+	int64_t director_timeout_ms;
 	char *doveadm_url;
 
 	/* As they were read; for the functions below. */
@@ -102,9 +104,10 @@ int settings_load(struct settings *settings_r, const char *file, const struct st
 void settings_free(struct settings *settings);
 #define autosettings CLEANUP(settings_free)
 
-/* The key for doveadm's HTTP API. It is read by settings_load(), with the rights
- * that the program has at its start; why that failed is told only to who needs
- * the key. 1; 0 none is set; -1 its file could not be read. */
+/* The key for doveadm's HTTP API: from the settings, its file or else the environment.
+ * It is read by settings_load(), with the rights that the program has at its start; why
+ * that failed is told only to who needs the key. 1; 0 none is set; -1 its file could
+ * not be read. */
 int settings_api_key(const struct settings *settings, const char **key_r, struct err *err);
 
 /* Every setting in the order of the manual page. `value` is what is in force, with

@@ -44,6 +44,7 @@ const struct settings_def settings_table[] = {
 	SETTING("user_lock_timeout", time, user_lock_timeout_ms, "10s"),
 	SETTING("index_lock_timeout", time, index_lock_timeout_ms, "5s"),
 	SETTING("director", text, director, "", .shown = SETTINGS_URL),
+	SETTING("director_timeout", time, director_timeout_ms, "10s"),
 	SETTING("doveadm_url", text, doveadm_url, "", .shown = SETTINGS_URL),
 	SETTING("doveadm_api_key", text, doveadm_api_key, "", .shown = SETTINGS_SECRET),
 	SETTING("doveadm_api_key_file", directory, doveadm_api_key_file, ""),

@@ -207,7 +207,8 @@ static int look_at_top(const struct fscache_scan *scan, struct err *err)
 		fsx_dir_open(&dir, fd);
 		while ((ret = fsx_dir_next(&dir, &entry)) > 0) {
 			if (!is_ours(&entry))
-				scan->foreign(scan->ctx, entry.name, what_is(DTTOIF(entry.type)));
+				scan->foreign(scan->ctx, entry.name,
+					      what_is((mode_t)DTTOIF(entry.type)));
 		}
 	}
 	return ret < 0 ? err_sys(err, errno, "cannot read the directory") : 0;

@@ -1,6 +1,7 @@
 #include "http/http_transfer.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -298,6 +299,7 @@ static void describe(const struct http_transfer *transfer, struct err *err)
 
 	if (transfer->timed_out) {
 		err_set(err, ERR_UNAVAILABLE, "no answer in time");
+		err->sys = ETIMEDOUT;
 		err_hint(err, "where the store is slow, raise timeout= in its URL");
 	} else {
 		err_set(err, ERR_UNAVAILABLE, "%s",

@@ -142,50 +142,97 @@ enum index_files_start index_files_find_first(const struct index_files_logs *log
 
 /* ---- reach ---- */
 
-static int see_offset(void *ctx, const struct index_record *record, struct err *err)
+/* On the way through a log. */
+struct walk {
+	uint64_t from;  /* records from here on are behind the index that is asked about */
+	uint64_t today; /* where the index of today stands; UINT64_MAX: not in this log */
+	bool saw_from, saw_today;
+	bool repaired; /* the mark of a repair was taken away, which only its absence tells else */
+};
+
+/* Dovecot sets the header's marks itself, and takes that of a repair away by the log. */
+static bool changes_marks(const struct index_record *record)
 {
-	uint64_t *wanted = ctx;
+	struct index_record_item item;
+	size_t at = 0;
+
+	if (record->type != INDEX_RECORD_HEADER_UPDATE)
+		return false;
+	while (index_record_next(record, &at, &item)) {
+		if (item.offset < INDEX_HEADER_AT_FLAGS + sizeof(uint32_t) &&
+		    item.offset + item.len > INDEX_HEADER_AT_FLAGS)
+			return true;
+	}
+	return false;
+}
+
+static int see_record(void *ctx, const struct index_record *record, struct err *err)
+{
+	struct walk *walk = ctx;
 
 	(void)err;
-	if (record->offset == *wanted)
-		*wanted = 0;
+	walk->saw_from |= record->offset == walk->from;
+	walk->saw_today |= record->offset == walk->today;
+	walk->repaired |= record->offset >= walk->from && changes_marks(record);
 	return 0;
 }
 
-/* The log can be read to its end, and `offset` is that of a record, or the end. */
-static bool is_whole(const struct index_files_log *log, uint64_t offset, uint64_t *end_r)
+/* The log can be read to its end, both places are those of a record, or the end, and nothing
+ * was repaired without it. */
+static bool is_whole(const struct index_files_log *log, uint64_t from, uint64_t today,
+		     uint64_t *end_r)
 {
-	uint64_t wanted = offset;
+	struct walk walk = { .from = from, .today = today };
 
-	return index_log_read(log->fd, log->size_bytes, log->header.hdr_size, see_offset, &wanted,
+	return index_log_read(log->fd, log->size_bytes, log->header.hdr_size, see_record, &walk,
 			      end_r, NULL) == 0 &&
-	       (wanted == 0 || wanted == *end_r);
+	       !walk.repaired && (walk.saw_from || from == *end_r) &&
+	       (walk.saw_today || today == *end_r || today == UINT64_MAX);
+}
+
+/* Where the index of today stands in the logs. False: it is of another, repaired, or stands
+ * nowhere in them. */
+static bool find_today(const struct index_files *files, const struct index_files_logs *logs,
+		       uint64_t *in_log2_r, uint64_t *in_log_r)
+{
+	struct index_header header;
+	uint64_t offset;
+	enum index_files_start start;
+
+	*in_log2_r = *in_log_r = UINT64_MAX;
+	if (files->index < 0)
+		return true;
+	if (index_header_read(files->index, files->index_bytes, &header, NULL) < 0 ||
+	    header.indexid != logs->log.header.indexid ||
+	    (header.flags & (INDEX_HEADER_FSCKD | INDEX_HEADER_CORRUPTED)) != 0)
+		return false;
+	start = index_files_find(logs, header.log_file_seq, header.log_file_head_offset, &offset);
+	*(start == INDEX_FILES_LOG2 ? in_log2_r : in_log_r) = offset;
+	return start != INDEX_FILES_LOST;
 }
 
 bool index_files_reach(const struct index_files *files, uint32_t indexid, uint32_t log_file_seq,
 		       uint64_t log_file_head_offset)
 {
 	struct index_files_logs logs;
-	struct index_header header;
-	uint64_t offset, end;
+	uint64_t offset, end, in_log2, in_log;
 
-	if (index_files_logs(files, &logs, NULL) <= 0 || indexid != logs.log.header.indexid)
-		return false;
-	if (files->index >= 0 &&
-	    (index_header_read(files->index, files->index_bytes, &header, NULL) < 0 ||
-	     header.indexid != indexid ||
-	     (header.flags & (INDEX_HEADER_FSCKD | INDEX_HEADER_CORRUPTED)) != 0))
+	if (index_files_logs(files, &logs, NULL) <= 0 || indexid != logs.log.header.indexid ||
+	    !find_today(files, &logs, &in_log2, &in_log))
 		return false;
 	switch (index_files_find(&logs, log_file_seq, log_file_head_offset, &offset)) {
 	case INDEX_FILES_LOST:
 		return false;
 	case INDEX_FILES_LOG2:
-		if (!is_whole(&logs.log2, offset, &end) || end != logs.log.header.prev_file_offset)
+		if (!is_whole(&logs.log2, offset, in_log2, &end) ||
+		    end != logs.log.header.prev_file_offset)
 			return false;
 		offset = logs.log.header.hdr_size;
 		break;
 	case INDEX_FILES_LOG:
+		if (in_log2 != UINT64_MAX) /* the index of today is older */
+			return false;
 		break;
 	}
-	return offset >= logs.log.header.hdr_size && is_whole(&logs.log, offset, &end);
+	return offset >= logs.log.header.hdr_size && is_whole(&logs.log, offset, in_log, &end);
 }

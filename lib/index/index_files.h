@@ -51,7 +51,7 @@ enum index_files_start index_files_find_first(const struct index_files_logs *log
 
 /* Whether a dovecot.index whose header said indexid, log_file_seq and
  * log_file_head_offset gives today's state together with the logs: they reach back to
- * it, are whole, and (if files->index is given) the index of today was not repaired
- * without the log. False when unsure. */
+ * it, are whole, and the index was not repaired without them since; if files->index is given,
+ * it stands in them too. False when unsure. */
 bool index_files_reach(const struct index_files *files, uint32_t indexid, uint32_t log_file_seq,
 		       uint64_t log_file_head_offset);

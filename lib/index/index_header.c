@@ -33,7 +33,7 @@ void index_header_parse(const unsigned char *bytes, size_t base_size, struct ind
 		.record_size = index_bytes_u32(p + 8),
 		.compat_flags = p[12],
 		.indexid = index_bytes_u32(p + 16),
-		.flags = index_bytes_u32(p + 20),
+		.flags = index_bytes_u32(p + INDEX_HEADER_AT_FLAGS),
 		.uid_validity = index_bytes_u32(p + INDEX_HEADER_AT_UID_VALIDITY),
 		.next_uid = index_bytes_u32(p + INDEX_HEADER_AT_NEXT_UID),
 		.messages_count = index_bytes_u32(p + 32),

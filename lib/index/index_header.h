@@ -18,6 +18,7 @@
 #define INDEX_HEADER_FSCKD 0x4
 
 /* Where fields are in the file, for header updates. */
+#define INDEX_HEADER_AT_FLAGS 20
 #define INDEX_HEADER_AT_UID_VALIDITY 24
 #define INDEX_HEADER_AT_NEXT_UID 28
 #define INDEX_HEADER_AT_FIRST_RECENT 48

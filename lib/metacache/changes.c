@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/fsx.h"
 #include "base/mem.h"
 
 const char *changes_log_name(const struct unit *unit)
@@ -125,21 +126,35 @@ bool changes_to_keep(const struct changes_found *found)
 	return found->class == CHANGES_IMPORTANT || found->appends > 0;
 }
 
-/* One that was deleted elsewhere and is left over here is none of them, as in a flush. */
-static bool counts(const struct unit *unit, const struct state *root_state)
+bool changes_is_left_over(int homefd, const char *user, const struct unit *unit,
+			  const struct bundle_gone *gone)
 {
-	return unit->kind == UNIT_FOLDER &&
-	       !(unit->has_state && str_vec_has(&root_state->gone, unit->id));
+	autostate struct state state = { 0 };
+	autofd int unitfd = unit->has_state ? fsx_opendir(homefd, unit->path) : -1;
+
+	return unitfd >= 0 && state_read_of(unitfd, user, unit->path, &state, NULL) > 0 &&
+	       state.base && bundle_gone_is_before(gone, state.base);
 }
 
-bool changes_in_folders(const struct home *home, const struct state *root_state)
+/* One that was deleted elsewhere and is left over here is none of them, as in a flush. */
+static bool counts(int homefd, const char *user, const struct unit *unit,
+		   const struct state *root_state)
+{
+	const struct bundle_gone *gone = bundle_gone_find(&root_state->gone, unit->id);
+
+	return unit->kind == UNIT_FOLDER &&
+	       !(gone && changes_is_left_over(homefd, user, unit, gone));
+}
+
+bool changes_in_folders(int homefd, const char *user, const struct home *home,
+			const struct state *root_state)
 {
 	size_t count = 0;
 
 	for (size_t i = 0; i < home->units.count; i++) {
 		const struct unit *unit = &home->units.items[i];
 
-		if (!counts(unit, root_state))
+		if (!counts(homefd, user, unit, root_state))
 			continue;
 		count++;
 		if (!str_vec_has(&root_state->folders, unit->path))

@@ -28,9 +28,15 @@ void changes_find(int unitfd, const struct unit *unit, const struct state *state
  * another one. */
 bool changes_to_keep(const struct changes_found *found);
 
-/* Whether folders of the home came or went since the root indexes were uploaded, by
+/* Whether a folder that is here is left over of the one that was deleted: made of a bundle from
+ * before. Else it was made again under the same id. */
+bool changes_is_left_over(int homefd, const char *user, const struct unit *unit,
+			  const struct bundle_gone *gone);
+
+/* Whether folders of the user's home came or went since the root indexes were uploaded, by
  * the root's state. */
-bool changes_in_folders(const struct home *home, const struct state *root_state);
+bool changes_in_folders(int homefd, const char *user, const struct home *home,
+			const struct state *root_state);
 
 /* The log that says what happened to a unit, or NULL: an FTS unit has none. And the
  * index that it belongs to ("dovecot.index"); to be freed. */

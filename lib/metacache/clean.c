@@ -10,11 +10,10 @@
 #include "base/fsx.h"
 #include "base/mem.h"
 #include "base/quote.h"
-#include "cluster/doveadm.h"
 #include "metacache/remote.h"
+#include "metacache/removal.h"
 #include "metacache/session.h"
 #include "metacache/state.h"
-#include "metacache/trash.h"
 #include "metacache/user_lock.h"
 
 const char *clean_outcome_name(enum clean_outcome outcome)
@@ -79,26 +78,6 @@ static int in_no_bundle(struct clean *clean, const char *path)
 	return stop(clean, CLEAN_DIRTY);
 }
 
-/* The bundles that this tree was built from or uploaded as are in storage now, whole. */
-static bool is_listed(const struct clean *clean, const struct unit *unit, const struct state *state)
-{
-	const struct remote_unit *remote = remote_find(&clean->remote, unit->id);
-	uint64_t base_bytes = 0, diff_bytes = 0;
-	size_t found = 0;
-
-	for (size_t i = 0; remote && i < remote->objects.count; i++) {
-		const struct remote_object *object = &remote->objects.items[i];
-		bool is_base = strcmp(object->name, state->base) == 0;
-
-		if (!is_base && !str_vec_has(&state->diffs, object->name))
-			continue;
-		*(is_base ? &base_bytes : &diff_bytes) += object->size_bytes;
-		found++;
-	}
-	return found == 1 + state->diffs.count && base_bytes == state->base_bytes &&
-	       diff_bytes == state->diff_bytes;
-}
-
 /* Another writer goes on with this unit: what it does with our bundles is not known. */
 static int check_unknown(struct clean *clean, const struct unit *unit, struct state *state)
 {
@@ -128,7 +107,7 @@ static int check_unit(struct clean *clean, const struct unit *unit)
 		return not_uploaded(clean, unit, "was never uploaded");
 	if (state.installing || !state_matches(&state, &unit->files))
 		return not_uploaded(clean, unit, "has changes that are not uploaded");
-	if (!is_listed(clean, unit, &state)) {
+	if (!remote_holds(remote_find(&clean->remote, unit->id), &state)) {
 		err_set(&clean->result->err, ERR_DATA,
 			"%s: its bundle is not in storage any more, or not whole",
 			unit_title(unit));
@@ -139,21 +118,11 @@ static int check_unit(struct clean *clean, const struct unit *unit)
 	return check_unknown(clean, unit, &state);
 }
 
-/* A session that has logged in but opened nothing yet holds no file. */
 static int check_logged_in(struct clean *clean)
 {
-	struct err *err = &clean->result->err;
-	unsigned sessions = 0;
+	int ret = session_logged_in(clean->mc->doveadm, clean->home.user, &clean->result->err);
 
-	if (!clean->mc->doveadm)
-		return 0;
-	if (doveadm_who(clean->mc->doveadm, clean->home.user, &sessions, err) < 0)
-		return stop(clean, CLEAN_FAILED);
-	if (sessions == 0)
-		return 0;
-	err_set(err, ERR_BUSY, "the user is logged in here");
-	err_again(err);
-	return stop(clean, CLEAN_BUSY);
+	return ret == 0 ? 0 : stop(clean, ret > 0 ? CLEAN_BUSY : CLEAN_FAILED);
 }
 
 static int check_in_use(struct clean *clean)
@@ -183,119 +152,6 @@ static int check_units(struct clean *clean)
 	return check_logged_in(clean) < 0 ? -1 : check_in_use(clean);
 }
 
-static bool same_foreign(const struct home *a, const struct home *b)
-{
-	return a->foreign && b->foreign ? strcmp(a->foreign, b->foreign) == 0
-					: a->foreign == b->foreign;
-}
-
-/* What was renamed away is what was checked, and nobody got hold of it meanwhile. */
-static int check_moved(const struct trash *trash, const struct unit_rules *rules,
-		       const struct home *before, struct err *err)
-{
-	unsigned char was_print[HASH_CONTENT_SIZE], is_print[HASH_CONTENT_SIZE];
-	autohome struct home now = { 0 };
-	int in_use;
-
-	if (unit_scan(trash->fd, rules, &now, err) < 0)
-		return -1;
-	in_use = session_home_in_use(trash->fd, &now, err);
-	if (in_use < 0)
-		return -1;
-	unit_fingerprint(before, was_print);
-	unit_fingerprint(&now, is_print);
-	if (in_use > 0 || memcmp(was_print, is_print, sizeof is_print) != 0 ||
-	    !same_foreign(before, &now))
-		return err_set(err, ERR_BUSY, "somebody began to use it just now");
-	return 0;
-}
-
-static int put_back(struct clean *clean, struct trash *trash, const char *path)
-{
-	struct err *err = &clean->result->err, failed = { 0 };
-	char kept[4096];
-
-	if (trash_put_back(trash, clean->home.root, path, &failed) == 0)
-		return stop_of_err(clean);
-	*err = failed;
-	if (trash_keep(trash, clean->home.root, kept, err) == 0)
-		err_hint(err, "the old indexes are kept in %s", kept);
-	return stop(clean, CLEAN_FAILED);
-}
-
-/* Look again at what was renamed away from `path` (below the root), and delete it.
- * `before` is the scan of just that directory. */
-static int remove_taken(struct clean *clean, struct trash *trash, const char *path,
-			const struct home *before)
-{
-	struct err *err = &clean->result->err;
-
-	if (check_moved(trash, &clean->mc->rules, before, err) < 0 || check_logged_in(clean) < 0)
-		return put_back(clean, trash, path);
-	trash_judged(trash);
-	trash_free(trash);
-	return 0;
-}
-
-static int remove_directory(struct clean *clean, const char *path, const struct home *before)
-{
-	autotrash struct trash trash = TRASH_NONE;
-
-	if (trash_take(clean->home.root, path, &trash, &clean->result->err) < 0)
-		return stop_of_err(clean);
-	return remove_taken(clean, &trash, path, before);
-}
-
-/* Take it off the list of folders that are here. */
-static int forget_folder(struct clean *clean, const char *path, struct err *err)
-{
-	autostate struct state state = { 0 };
-	size_t kept = 0;
-	int ret = state_read(clean->homefd, &state, err);
-
-	if (ret <= 0)
-		return ret;
-	for (size_t i = 0; i < state.folders.count; i++) {
-		if (strcmp(state.folders.items[i], path) == 0)
-			free(state.folders.items[i]);
-		else
-			state.folders.items[kept++] = state.folders.items[i];
-	}
-	state.folders.count = kept;
-	/* The next refresh has to look, however soon it comes. */
-	state.refresh = true;
-	return state_write(clean->homefd, &state, NULL, err);
-}
-
-/* A folder that is on the list and not on disk was deleted by Dovecot. So an empty
- * directory stands in its place until it is off the list, which may need the space
- * that it had. Where that can't be, or fails, the directory or the folder stays. */
-static int remove_folder(struct clean *clean, const char *unit_path, const char *path,
-			 const struct home *before)
-{
-	const struct metacache_root *root = clean->home.root;
-	autotrash struct trash trash = TRASH_NONE;
-	struct err *err = &clean->result->err, failed = { 0 };
-	int ret = trash_swap(root, path, &trash, err);
-
-	if (ret < 0)
-		return stop_of_err(clean);
-	if (ret == 0) {
-		err_clear(err);
-		if (forget_folder(clean, unit_path, err) < 0)
-			return stop_of_err(clean);
-		return remove_directory(clean, path, before);
-	}
-	if (remove_taken(clean, &trash, path, before) < 0)
-		return -1;
-	if (forget_folder(clean, unit_path, &failed) == 0)
-		trash_vacate(root, path);
-	else
-		metacache_warn(clean->mc, "metacache_folder_not_forgotten", clean->home.user,
-			       &failed);
-	return 0;
-}
-
 static int clean_unit(struct clean *clean, const struct unit *unit)
 {
 	autofree char *path = xasprintf("%s/%s", clean->home.path, unit->path);
@@ -317,10 +173,13 @@ static int clean_unit(struct clean *clean, const struct unit *unit)
 		return stop_of_err(clean);
 	if (unit->kind == UNIT_FOLDER && before.foreign)
 		return in_no_bundle(clean, before.foreign);
-	ret = unit->kind == UNIT_FOLDER ? remove_folder(clean, unit->path, path, &before)
-					: remove_directory(clean, path, &before);
+	ret = unit->kind == UNIT_FOLDER
+		      ? removal_folder(clean->mc, &clean->home, clean->homefd, unit->path, &before,
+				       NULL, &clean->result->err)
+		      : removal_directory(clean->mc, &clean->home, path, &before,
+					  &clean->result->err);
 	if (ret < 0)
-		return -1;
+		return stop_of_err(clean);
 	clean->result->units++;
 	clean->result->bytes += unit->bytes;
 	return 0;
@@ -330,8 +189,9 @@ static int clean_home(struct clean *clean)
 {
 	struct err err = { 0 };
 
-	if (remove_directory(clean, clean->home.path, &clean->scanned) < 0)
-		return -1;
+	if (removal_directory(clean->mc, &clean->home, clean->home.path, &clean->scanned,
+			      &clean->result->err) < 0)
+		return stop_of_err(clean);
 	for (size_t i = 0; i < clean->scanned.units.count; i++)
 		clean->result->bytes += clean->scanned.units.items[i].bytes;
 	clean->result->units = (unsigned)clean->scanned.units.count;

@@ -424,7 +424,7 @@ static int finish(const struct fetch *fetch, int dirfd, struct blocks *blocks,
 	state_set_files(state, &unit.files);
 	note_log_end(dirfd, &unit, &state->log);
 	if (unit.kind == UNIT_ROOT)
-		str_vec_copy(&state->gone, &fetched->manifest.gone);
+		bundle_gone_copy(&state->gone, &fetched->manifest.gone);
 	fetched->bytes = fetch->bytes;
 	if (blocks->base && blocks_write(dirfd, blocks, err) < 0)
 		return -1;

@@ -8,6 +8,7 @@
 #include "base/fsx.h"
 #include "base/mem.h"
 #include "base/workers.h"
+#include "metacache/changes.h"
 #include "metacache/flush_unit.h"
 #include "metacache/state.h"
 #include "metacache/user_lock.h"
@@ -33,10 +34,11 @@ struct flush {
 	struct tidy *tidy;
 	int homefd;
 	struct home scanned;
-	struct state root_state; /* as it was; empty when there is none */
-	struct str_vec folders;  /* paths that are here */
-	struct str_vec gone;     /* ids of folders that are not here any more */
-	struct flush_unit *jobs; /* one a unit of `scanned`; without a unit: not selected */
+	struct state root_state;     /* as it was; empty when there is none */
+	struct str_vec folders;      /* paths that are here */
+	struct bundle_gone_vec gone; /* folders that are not here any more */
+	struct str_vec fresh;        /* ids of those that were here the last time */
+	struct flush_unit *jobs;     /* one a unit of `scanned`; without a unit: not selected */
 	struct remote_unit_vec listed;
 	struct str_vec reborn; /* ids that were gone, and are here again */
 };
@@ -51,7 +53,8 @@ static void flush_deinit(struct flush *flush)
 	unit_home_free(&flush->scanned);
 	state_free(&flush->root_state);
 	str_vec_free(&flush->folders);
-	str_vec_free(&flush->gone);
+	bundle_gone_free(&flush->gone);
+	str_vec_free(&flush->fresh);
 	str_vec_free(&flush->reborn);
 }
 
@@ -74,25 +77,28 @@ static void compare_folders(struct flush *flush)
 
 	for (size_t i = 0; i < flush->scanned.units.count; i++) {
 		const struct unit *unit = &flush->scanned.units.items[i];
-		bool was_gone = str_vec_has(&was->gone, unit->id);
+		const struct bundle_gone *gone = bundle_gone_find(&was->gone, unit->id);
 
-		if (unit->kind != UNIT_FOLDER)
-			continue;
-		/* With its .state it is the old folder, left over here. */
-		if (was_gone && unit->has_state)
+		if (unit->kind != UNIT_FOLDER ||
+		    (gone && changes_is_left_over(flush->homefd, flush->home->user, unit, gone)))
 			continue;
 		vec_push(&flush->folders, xstrdup(unit->path));
-		if (was_gone)
+		if (gone)
 			vec_push(&flush->reborn, xstrdup(unit->id));
 	}
 	for (size_t i = 0; i < was->gone.count; i++) {
-		if (!str_vec_has(&flush->reborn, was->gone.items[i]))
-			vec_push(&flush->gone, xstrdup(was->gone.items[i]));
+		const struct bundle_gone *gone = &was->gone.items[i];
+
+		if (!str_vec_has(&flush->reborn, gone->id))
+			bundle_gone_add(&flush->gone, gone->id,
+					gone->noted ? &gone->bundles : NULL);
 	}
 	for (size_t i = 0; i < was->folders.count; i++) {
 		unit_folder_id(was->folders.items[i], id);
-		if (is_missing(flush, was->folders.items[i]) && !str_vec_has(&flush->gone, id))
-			vec_push(&flush->gone, xstrdup(id));
+		if (!is_missing(flush, was->folders.items[i]) || bundle_gone_find(&flush->gone, id))
+			continue;
+		bundle_gone_add(&flush->gone, id, NULL);
+		vec_push(&flush->fresh, xstrdup(id));
 	}
 }
 
@@ -120,9 +126,9 @@ static void prepare_job(struct flush *flush, struct unit *unit, struct flush_uni
 		.unit = unit,
 		.options = flush->options,
 		.tidy = flush->tidy,
-		.reborn = str_vec_has(&flush->reborn, unit->id),
-		.gone_since_us = flush->root_state.uploaded_ns / 1000,
 	};
+	if (str_vec_has(&flush->reborn, unit->id))
+		job->reborn = bundle_gone_find(&flush->root_state.gone, unit->id);
 	if (unit->kind == UNIT_ROOT) {
 		job->folders = &flush->folders;
 		job->gone = &flush->gone;
@@ -166,6 +172,28 @@ static int list_for(struct flush *flush, struct err *err)
 	return ret;
 }
 
+/* What storage has of the folders whose deletion the root indexes' bundle is about to tell. */
+static int note_gone(struct flush *flush, bool at_once, struct err *err)
+{
+	for (size_t i = 0; i < flush->gone.count; i++) {
+		struct bundle_gone *gone = &flush->gone.items[i];
+		autoremote struct remote_unit alone = { 0 };
+		const struct remote_unit *listed = &alone;
+
+		if (!str_vec_has(&flush->fresh, gone->id))
+			continue;
+		if (at_once)
+			listed = remote_find(&flush->listed, gone->id);
+		else if (remote_list_unit(flush->mc->store, flush->home->prefix, gone->id, &alone,
+					  err) < 0)
+			return -1;
+		gone->noted = true;
+		for (size_t k = 0; listed && k < listed->objects.count; k++)
+			vec_push(&gone->bundles, xstrdup(listed->objects.items[k].name));
+	}
+	return 0;
+}
+
 /* The root unit, which sorts first, goes last: it says which folders there are,
  * and a folder that it names should be in storage by then. */
 static void upload_units(struct flush *flush, struct workers *pool)
@@ -194,8 +222,11 @@ static int flush_units(struct flush *flush, struct workers *pool, struct flush_r
 		       struct err *err)
 {
 	size_t count = look_at_units(flush);
+	/* The root unit sorts first. */
+	bool tells = flush->fresh.count > 0 && flush->jobs[0].gone && flush->jobs[0].changed;
+	int at_once = count > 1 || tells ? list_for(flush, err) : 0;
 
-	if (count > 1 && list_for(flush, err) < 0)
+	if (at_once < 0 || (tells && note_gone(flush, at_once > 0, err) < 0))
 		return -1;
 	if (flush->options->many_users && count <= FEW_UNITS)
 		upload_units_here(flush);

@@ -32,8 +32,9 @@ enum flush_outcome {
 	FLUSH_UNCHANGED,
 	FLUSH_SKIPPED,  /* has changes, but not such as were asked for */
 	FLUSH_UPLOADED, /* in a dry run: would be */
-	FLUSH_OBSOLETE, /* storage has a newer one, and nothing would be lost here: not written,
-			   and the next refresh replaces it */
+	FLUSH_OBSOLETE, /* storage has a newer one, and nothing would be lost here, or the host
+			   crashed since it was written (crash.h): not written, and the next
+			   refresh replaces it */
 	FLUSH_CONFLICT, /* another writer's bundle is in storage; both sides kept */
 	FLUSH_BUSY,     /* Dovecot or another program keeps it locked; try again */
 	FLUSH_FAILED,
@@ -50,7 +51,8 @@ struct flush_result {
 	struct err err; /* the first of the worst */
 };
 
-/* One user. Units are worked on by `pool` (never by the calling thread's own pool).
+/* One user. Units are worked on by `pool` (never by the calling thread's own pool). With
+ * `tidy` NULL nothing is deleted in storage.
  * 0 with result_r filled in, whatever the outcome; -1 only when nothing could be
  * done: locked (ERR_BUSY), gone (ERR_NOTFOUND), unreadable, no listing. */
 int flush_user(const struct metacache *mc, const struct metacache_home *home,

@@ -99,8 +99,8 @@ static void note_index(const struct unit *unit, const struct snapshot *snapshot,
 }
 
 static int pack(const struct flush_unit *job, const struct bundle_source *sources, size_t count,
-		int64_t time_ns, const struct flush_packed *packed,
-		struct bundle_manifest *manifest_r, struct err *err)
+		const struct flush_packed *packed, struct bundle_manifest *manifest_r,
+		struct err *err)
 {
 	const struct store_compression *compression = store_compression(job->mc->store);
 	struct bundle_compression filter = { .name = compression->name,
@@ -113,11 +113,11 @@ static int pack(const struct flush_unit *job, const struct bundle_source *source
 		.unit_id = xstrdup(job->unit->id),
 		.host = xstrdup(job->mc->host),
 		.base = packed->is_diff ? xstrdup(job->state.base) : NULL,
-		.created_ns = time_ns,
+		.created_ns = packed->time_ns,
 	};
 	str_vec_copy(&manifest_r->includes, &packed->superseded);
 	if (job->gone)
-		str_vec_copy(&manifest_r->gone, job->gone);
+		bundle_gone_copy(&manifest_r->gone, job->gone);
 	return bundle_pack(manifest_r, sources, count, &filter, packed->spool, err);
 }
 
@@ -146,7 +146,7 @@ static void collect_superseded(const struct flush_unit *job, const struct remote
 	const struct state *state = &job->state;
 	struct str_vec own = { 0 };
 
-	if (job->reborn || job->options->overwrite) {
+	if (job->options->overwrite) {
 		for (size_t i = 0; i < remote->objects.count; i++)
 			vec_push(&packed->superseded, xstrdup(remote->objects.items[i].name));
 		return;
@@ -168,21 +168,33 @@ static void collect_superseded(const struct flush_unit *job, const struct remote
 		packed->later = xstrdup(state->base);
 }
 
-/* Names sort by time, and a new base must sort after what it contains, also when
- * another host's clock is ahead. */
-static int64_t time_for_name(const struct remote_unit *remote)
+static void put_after(int64_t us, int64_t *time_ns)
 {
-	int64_t now_ns = clock_now_ns();
+	int64_t after_us, after_ns;
 
+	if (!__builtin_add_overflow(us, 1, &after_us) &&
+	    !__builtin_mul_overflow(after_us, 1000, &after_ns) && after_ns > *time_ns)
+		*time_ns = after_ns;
+}
+
+/* For the name of a try: later than those before it, which may still land, whatever the clock
+ * says by now. And a new base must sort after what it contains, also when another host's clock is
+ * ahead. */
+static int64_t time_for_name(const struct flush_unit *job, const struct remote_unit *remote,
+			     bool is_base)
+{
+	int64_t time_ns = clock_now_ns();
+
+	put_after(job->state.tried_ns / 1000, &time_ns);
 	for (size_t i = 0; i < remote->objects.count; i++) {
-		int64_t after_ns;
+		const struct bundle_name *name = &remote->objects.items[i].parsed;
 
-		if (!__builtin_mul_overflow(remote->objects.items[i].parsed.base_time_us + 1, 1000,
-					    &after_ns) &&
-		    after_ns > now_ns)
-			now_ns = after_ns;
+		if (bundle_name_is_try_of(name, job->state.next))
+			put_after(bundle_name_time_us(name), &time_ns);
+		if (is_base)
+			put_after(name->base_time_us, &time_ns);
 	}
-	return now_ns;
+	return time_ns;
 }
 
 /* 1 there is a base to cut a diff from, 0 none. */
@@ -196,8 +208,7 @@ static int read_blocks(const struct flush_unit *job, const struct remote_unit *r
 	int ret;
 
 	*blocks_r = (struct blocks){ 0 };
-	if (!base || base->size_bytes != state->base_bytes || job->reborn ||
-	    job->options->overwrite)
+	if (!base || base->size_bytes != state->base_bytes || job->options->overwrite)
 		return 0;
 	ret = blocks_read(job->unitfd, blocks_r, &err);
 	if (ret < 0)
@@ -214,7 +225,6 @@ static int pack_diff(const struct flush_unit *job, const struct snapshot *snapsh
 	automanifest struct bundle_manifest manifest = { 0 };
 	autofree struct bundle_source *sources = copy_sources(snapshot);
 	char unique[BUNDLE_UNIQUE_HEX + 1];
-	int64_t time_ns = clock_now_ns();
 
 	if (read_blocks(job, remote, &blocks) == 0)
 		return 0;
@@ -224,10 +234,11 @@ static int pack_diff(const struct flush_unit *job, const struct snapshot *snapsh
 	if (plan.travel_bytes > plan.base_bytes / DIFF_SHARE)
 		return 0;
 	packed->is_diff = true;
-	bundle_name_try(job->state.next, time_ns, unique);
+	packed->time_ns = time_for_name(job, remote, false);
+	bundle_name_try(job->state.next, packed->time_ns, unique);
 	bundle_name_diff(&packed->name, job->state.base, unique);
 	collect_superseded(job, remote, packed);
-	if (pack(job, sources, snapshot->source_count, time_ns, packed, &manifest, err) < 0)
+	if (pack(job, sources, snapshot->source_count, packed, &manifest, err) < 0)
 		return -1;
 	return spool_size(packed->spool) <= job->state.base_bytes / DIFF_SHARE;
 }
@@ -238,12 +249,12 @@ static int pack_base(const struct flush_unit *job, const struct snapshot *snapsh
 	automanifest struct bundle_manifest manifest = { 0 };
 	autofree struct bundle_source *sources = copy_sources(snapshot);
 	size_t count = snapshot->source_count;
-	int64_t time_ns = time_for_name(remote);
 
-	bundle_name_base(&packed->name, time_ns, job->state.next);
+	packed->time_ns = time_for_name(job, remote, true);
+	bundle_name_base(&packed->name, packed->time_ns, job->state.next);
 	collect_superseded(job, remote, packed);
 	if (blocks_start(&packed->blocks, sources, count, err) < 0 ||
-	    pack(job, sources, count, time_ns, packed, &manifest, err) < 0)
+	    pack(job, sources, count, packed, &manifest, err) < 0)
 		return -1;
 	/* A diff is one more object to read back: not worth it for a little. */
 	if (spool_size(packed->spool) < job->mc->settings->metacache_diff_min_bytes) {

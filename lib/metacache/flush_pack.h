@@ -11,6 +11,7 @@
 struct flush_packed {
 	struct spool *spool;
 	struct buf name; /* of the object */
+	int64_t time_ns; /* in its name */
 	bool is_diff;
 	struct str_vec superseded; /* listed objects that it stands in for: to be deleted */
 	char *later;               /* the one of them that another writer may be building a diff

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/quote.h"
 #include "bundle/bundle.h"
+#include "metacache/crash.h"
 #include "metacache/flush_pack.h"
 #include "metacache/remote.h"
 #include "metacache/snapshot.h"
@@ -52,6 +53,8 @@ static void load_state(struct flush_unit *job)
 	} else if (!job->named) {
 		bundle_name_unique(state->next);
 	}
+	if (job->reborn && !state->base)
+		str_vec_copy(&state->superseded, &job->reborn->bundles);
 }
 
 static int write_state(struct flush_unit *job, struct err *err)
@@ -76,10 +79,21 @@ static bool same_names(const struct str_vec *a, const struct str_vec *b)
 	return true;
 }
 
+static bool same_gone(const struct bundle_gone_vec *a, const struct bundle_gone_vec *b)
+{
+	if (a->count != b->count)
+		return false;
+	for (size_t i = 0; i < a->count; i++) {
+		if (!bundle_gone_find(b, a->items[i].id))
+			return false;
+	}
+	return true;
+}
+
 static bool same_folders(const struct flush_unit *job)
 {
 	return same_names(&job->state.folders, job->folders) &&
-	       same_names(&job->state.gone, job->gone);
+	       same_gone(&job->state.gone, job->gone);
 }
 
 static bool is_unchanged(const struct flush_unit *job)
@@ -165,7 +179,10 @@ static int note_upload(struct flush_unit *job, const struct snapshot *snapshot,
 	str_vec_copy(&state->unmerged, &packed->unmerged);
 	free(state->installing);
 	state->installing = NULL;
+	unit_files_free(&state->replaced);
 	bundle_name_unique(state->next);
+	state->tried_ns = 0;
+	state->standing = STATE_CURRENT;
 	state->uploaded_ns = clock_now_ns();
 	flush_pack_log_end(job->unit, snapshot, &state->log);
 	state_set_files(state, &snapshot->files);
@@ -173,7 +190,7 @@ static int note_upload(struct flush_unit *job, const struct snapshot *snapshot,
 	job->unit->has_state = true;
 	if (job->folders) {
 		str_vec_copy(&state->folders, job->folders);
-		str_vec_copy(&state->gone, job->gone);
+		bundle_gone_copy(&state->gone, job->gone);
 	}
 	return write_state(job, err);
 }
@@ -199,14 +216,27 @@ static void tidy_now(const struct flush_unit *job, const struct flush_packed *pa
 	vec_free(&names);
 }
 
+/* It may land yet, after a later one. */
+static void note_try(struct flush_unit *job, const struct flush_packed *packed)
+{
+	struct err err = { 0 };
+
+	job->state.tried_ns = packed->time_ns;
+	if (job->known && write_state(job, &err) < 0)
+		metacache_warn(job->mc, "metacache_mark_failed", job->home->user, &err);
+}
+
 static int upload(struct flush_unit *job, const struct snapshot *snapshot,
 		  const struct remote_unit *remote)
 {
 	autopacked struct flush_packed packed = { 0 };
 
-	if (flush_pack(job, snapshot, remote, &packed, &job->err) < 0 ||
-	    put(job, buf_str(&packed.name), packed.spool, &job->err) < 0)
+	if (flush_pack(job, snapshot, remote, &packed, &job->err) < 0)
 		return fail(job);
+	if (put(job, buf_str(&packed.name), packed.spool, &job->err) < 0) {
+		note_try(job, &packed);
+		return fail(job);
+	}
 	write_blocks(job, &packed);
 	if (note_upload(job, snapshot, &packed, &job->err) < 0)
 		return fail(job);
@@ -226,21 +256,13 @@ static int upload(struct flush_unit *job, const struct snapshot *snapshot,
  * the next refresh. */
 static int obsolete(struct flush_unit *job, const struct remote_unit *remote)
 {
-	if (!job->known || changes_to_keep(find_changes(job)))
+	if (!job->state.base || changes_to_keep(find_changes(job))) {
+		job->standing = STATE_CONFLICT;
 		return conflict(job, remote_unknown(remote, &job->state)->name, "changed here");
-	job->outcome = FLUSH_OBSOLETE;
-	return 0;
-}
-
-/* Of a folder that was deleted and made anew: something was put under its id since
- * its deletion was noted. */
-static bool is_newer(const struct flush_unit *job, const struct remote_unit *remote)
-{
-	for (size_t i = 0; i < remote->objects.count; i++) {
-		if (bundle_name_time_us(&remote->objects.items[i].parsed) > job->gone_since_us)
-			return true;
 	}
-	return false;
+	job->outcome = FLUSH_OBSOLETE;
+	job->standing = STATE_OBSOLETE;
+	return 0;
 }
 
 static int upload_changed(struct flush_unit *job, const struct remote_unit *remote)
@@ -248,8 +270,7 @@ static int upload_changed(struct flush_unit *job, const struct remote_unit *remo
 	const struct metacache *mc = job->mc;
 	autosnapshot struct snapshot snapshot = { 0 };
 
-	if (!job->options->overwrite && (!job->reborn || is_newer(job, remote)) &&
-	    remote_judge(remote, &job->state, NULL) == REMOTE_NEWER)
+	if (!job->options->overwrite && remote_judge(remote, &job->state, NULL) == REMOTE_NEWER)
 		return obsolete(job, remote);
 	if (job->options->dry_run) {
 		job->outcome = FLUSH_UPLOADED;
@@ -283,12 +304,31 @@ static void tidy_listed(struct flush_unit *job, const struct remote_unit *remote
 	const struct remote_object *base =
 		theirs && theirs->parsed.is_diff ? remote_base_of(remote, theirs) : NULL;
 
-	if (!theirs)
+	if (!theirs) {
 		tidy_add(job->tidy, job->home, job->unit->path, job->unit->id,
 			 &job->state.superseded);
-	else if (theirs->parsed.is_diff &&
-		 (!base || str_vec_has(&job->state.superseded, base->name)))
+	} else if (theirs->parsed.is_diff &&
+		   (!base || str_vec_has(&job->state.superseded, base->name))) {
+		job->standing = STATE_CONFLICT;
 		conflict(job, theirs->name, "has a new base");
+	} else {
+		job->standing = STATE_OBSOLETE;
+	}
+}
+
+/* Said to whoever lists the users; not worth more than a warning. */
+static void note_standing(struct flush_unit *job)
+{
+	struct err err = { 0 };
+
+	if (job->options->dry_run || job->outcome >= FLUSH_BUSY ||
+	    job->state.standing == job->standing)
+		return;
+	job->state.standing = job->standing;
+	if (write_state(job, &err) < 0)
+		metacache_warn(job->mc, "metacache_mark_failed", job->home->user, &err);
+	else
+		job->known = job->named = job->unit->has_state = true;
 }
 
 static void with_listing(struct flush_unit *job, const struct remote_unit *remote)
@@ -297,6 +337,7 @@ static void with_listing(struct flush_unit *job, const struct remote_unit *remot
 		tidy_listed(job, remote);
 	else
 		upload_changed(job, remote);
+	note_standing(job);
 }
 
 void flush_unit_upload(struct flush_unit *job)
@@ -340,6 +381,17 @@ enum registry_changes flush_unit_changes(struct flush_unit *job)
 	return find_changes(job)->class;
 }
 
+/* What may be corrupt is not uploaded over what is whole. */
+static bool is_crashed(const struct flush_unit *job)
+{
+	if (!job->known || job->options->overwrite ||
+	    crash_judge(job->mc, job->unit, 1, &job->state, NULL) != BOOT_CRASHED)
+		return false;
+	log_info(job->mc->log, "metacache_unit_crashed", log_str("user", job->home->user),
+		 log_str("unit", job->unit->path), log_str("boot", job->state.boot));
+	return true;
+}
+
 void flush_unit_look(struct flush_unit *job)
 {
 	job->outcome = FLUSH_UNCHANGED;
@@ -350,6 +402,10 @@ void flush_unit_look(struct flush_unit *job)
 		return;
 	}
 	load_state(job);
+	if (is_crashed(job)) {
+		job->outcome = FLUSH_OBSOLETE;
+		return;
+	}
 	if (job->state.installing && !job->options->overwrite) {
 		/* Neither the old files nor the new ones: nothing to upload. */
 		err_set(&job->err, ERR_BUSY, "a refresh was cut short");

@@ -15,13 +15,11 @@ struct flush_unit {
 	const struct flush_options *options;
 	struct tidy *tidy;
 	/* It was deleted when the root indexes were last uploaded and is here again: what storage
-	 * has under its id is of the folder before. */
-	bool reborn;
-	int64_t gone_since_us; /* when its deletion was noted */
-	/* Root unit: the folders that are here now and the ids of those that are gone; NULL else.
-	 */
+	 * had under its id then is of the folder before. NULL else. */
+	const struct bundle_gone *reborn;
+	/* Root unit: the folders that are here now and those that are gone; NULL else. */
 	const struct str_vec *folders;
-	const struct str_vec *gone;
+	const struct bundle_gone_vec *gone;
 	/* What storage has of it, where the caller listed it already; else NULL. */
 	const struct remote_unit *listed;
 	/* Out. */
@@ -31,11 +29,12 @@ struct flush_unit {
 	/* Between the steps. */
 	int unitfd;
 	struct state state;
-	bool changed;               /* has to be uploaded, or only tidied up: storage is asked */
-	bool only_tidy;             /* superseded bases are left of an earlier upload */
-	bool known;                 /* there is a readable .state, and it says what `state` says */
-	bool named;                 /* state.next is on disk, or would be the same again */
-	struct changes_found found; /* once they were looked for: has a reason then */
+	bool changed;   /* has to be uploaded, or only tidied up: storage is asked */
+	bool only_tidy; /* superseded bases are left of an earlier upload */
+	bool known;     /* there is a readable .state, and it says what `state` says */
+	bool named;     /* state.next is on disk, or would be the same again */
+	enum state_standing standing; /* as storage was found */
+	struct changes_found found;   /* once they were looked for: has a reason then */
 };
 
 /* Look at the unit, without asking storage: either it is `changed` and has to be

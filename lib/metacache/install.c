@@ -108,12 +108,17 @@ static int move_blocks(int from_fd, int to_fd, struct err *err)
 	return 0;
 }
 
-static int write_mark(int dirfd, const struct state *state, struct err *err)
+/* On both sides: for the next refresh, and for the sweep that finds the files that came out. */
+static int write_marks(int from_fd, int to_fd, const struct state *state,
+		       const struct unit_file_vec *judged, struct err *err)
 {
 	struct state mark = *state;
 
 	mark.installing = state->base;
-	return state_write(dirfd, &mark, NULL, err);
+	mark.replaced = *judged;
+	if (state_write(from_fd, &mark, NULL, err) < 0)
+		return -1;
+	return state_write(to_fd, &mark, NULL, err);
 }
 
 bool install_is_as_judged(int dirfd, const char *path, const struct unit_file_vec *judged,
@@ -152,28 +157,47 @@ static int check_replaced(int staging_fd, const char *name, int old_fd, const st
 	return -1;
 }
 
+static int replace_files(int from_fd, int to_fd, const struct state *state,
+			 const struct unit_rules *rules, size_t *replaced_r, struct err *err)
+{
+	autounit struct unit old = { 0 };
+
+	if (unit_rescan(to_fd, state->unit, rules, &old, err) < 0 ||
+	    move_files(from_fd, to_fd, &state->files, replaced_r, err) < 0 ||
+	    move_others(to_fd, from_fd, &old.files, &state->files, replaced_r, err) < 0 ||
+	    move_blocks(from_fd, to_fd, err) < 0)
+		return -1;
+	return state_write(to_fd, state, NULL, err);
+}
+
+/* Under a name that a sweep judges, as long as the old files have not been looked at again. */
 static int install_files(int staging_fd, const char *name, int to_fd, const struct state *state,
 			 const struct unit_file_vec *judged, const struct unit_rules *rules,
 			 struct err *err)
 {
+	autofree char *swap = xasprintf(TRASH_SWAP "%s", name);
 	autofd int from_fd = fsx_opendir(staging_fd, name);
-	autounit struct unit old = { 0 };
 	size_t replaced = 0;
 
 	if (from_fd < 0)
 		return err_sys(err, errno, "open a directory in " TRASH_DIR);
 	if (!install_is_as_judged(to_fd, state->unit, judged, rules))
 		return changed_meanwhile(state->unit, err);
-	if (unit_rescan(to_fd, state->unit, rules, &old, err) < 0)
+	if (renameat(staging_fd, name, staging_fd, swap) < 0)
+		return err_sys(err, errno, "rename a directory in " TRASH_DIR);
+	if (write_marks(from_fd, to_fd, state, judged, err) < 0) {
+		(void)renameat(staging_fd, swap, staging_fd, name);
 		return -1;
-	if (write_mark(to_fd, state, err) < 0 ||
-	    move_files(from_fd, to_fd, &state->files, &replaced, err) < 0 ||
-	    move_others(to_fd, from_fd, &old.files, &state->files, &replaced, err) < 0 ||
-	    move_blocks(from_fd, to_fd, err) < 0 || state_write(to_fd, state, NULL, err) < 0)
+	}
+	if (replace_files(from_fd, to_fd, state, rules, &replaced, err) < 0)
 		return -1;
-	return replaced < judged->count
-		       ? 0 /* a filesystem that can't exchange */
-		       : check_replaced(staging_fd, name, from_fd, state, judged, rules, err);
+	/* A filesystem that can't exchange has lost them. */
+	if (replaced >= judged->count &&
+	    check_replaced(staging_fd, swap, from_fd, state, judged, rules, err) < 0)
+		return -1;
+	if (renameat(staging_fd, swap, staging_fd, name) < 0)
+		return err_sys(err, errno, "rename a directory in " TRASH_DIR);
+	return 0;
 }
 
 /* 1 a directory with none in it, 0 with some, -1. */

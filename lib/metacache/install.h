@@ -13,10 +13,12 @@
  * - a directory without others in it: the two are exchanged in one step;
  * - else (the home itself, a folder with folders in it): file by file, between
  *   two writes of .state: the first says that it is going on, so that a
- *   refresh that finds it does it again from storage.
+ *   refresh that finds it does it again from storage, and which files are new or may go, so
+ *   that it finds what somebody has changed since.
  *
- * The old files end up in staging or are deleted. They have to be `judged` (NULL: none):
- * what came meanwhile, or is open, is put back or left alone, and that is ERR_BUSY. */
+ * The old files end up in staging or are deleted; killed on the way, they are left to a sweep. They
+ * have to be `judged` (NULL: none): what came meanwhile, or is open, is put back or left alone, and
+ * that is ERR_BUSY. */
 int install_unit(int staging_fd, const char *name, int homefd, const struct state *state,
 		 const struct unit_file_vec *judged, const struct unit_rules *rules,
 		 struct err *err);

@@ -83,7 +83,7 @@ static int open_registry(struct metacache *mc, unsigned needs, struct err *err)
 	return 0;
 }
 
-static int open_locks(struct metacache *mc, struct err *err)
+static int open_state_dir(struct metacache *mc, struct err *err)
 {
 	const char *dir = mc->settings->state_dir;
 	autofd int fd = -1;
@@ -95,6 +95,7 @@ static int open_locks(struct metacache *mc, struct err *err)
 		return -1;
 	if (user_lock_prepare(fd, &mc->locks_fd, err) < 0)
 		return err_prefix(err, "%s", dir);
+	boot_load(fd, mc->host, mc->boot, &mc->boots);
 	return 0;
 }
 
@@ -129,30 +130,34 @@ static int open_sessions(struct metacache *mc, struct err *err)
 	return doveadm_open(mc->settings->doveadm_url, key, &mc->doveadm, err);
 }
 
-/* Who and when: the host's name, and the boot as the change time of /proc, as
- * Dovecot's reboots file has it. */
+/* Who and when. */
 static int identify(struct metacache *mc, struct err *err)
 {
-	struct stat st;
-
 	if (gethostname(mc->host, sizeof mc->host - 1) < 0)
 		return err_sys(err, errno, "ask for the name of this host");
 	if (mc->settings->backend_host)
 		snprintf(mc->host, sizeof mc->host, "%s", mc->settings->backend_host);
-	if (stat("/proc", &st) < 0)
-		return err_sys(err, errno, "look at /proc");
-	snprintf(mc->boot, sizeof mc->boot, "%lld.%09ld", (long long)st.st_ctim.tv_sec,
-		 st.st_ctim.tv_nsec);
-	return 0;
+	return boot_stamp(mc->boot, err);
+}
+
+static void open_after_crash(struct metacache *mc)
+{
+	struct err err = { 0 };
+
+	if (boot_any_crashed(&mc->boots) &&
+	    (open_sessions(mc, &err) < 0 || open_store(mc, &err) < 0))
+		metacache_warn(mc, "metacache_store_unavailable", NULL, &err);
 }
 
 static int open_parts(struct metacache *mc, unsigned needs, struct err *err)
 {
 	if (needs & METACACHE_REGISTRY_READ)
 		return open_registry(mc, needs, err);
-	if (identify(mc, err) < 0 || open_roots(mc, err) < 0 || open_locks(mc, err) < 0 ||
+	if (identify(mc, err) < 0 || open_roots(mc, err) < 0 || open_state_dir(mc, err) < 0 ||
 	    open_registry(mc, needs, err) < 0)
 		return -1;
+	if (needs & METACACHE_CRASHED)
+		open_after_crash(mc);
 	if (needs & METACACHE_SESSIONS && open_sessions(mc, err) < 0)
 		return -1;
 	return needs & METACACHE_STORE ? open_store(mc, err) : 0;
@@ -172,6 +177,17 @@ int metacache_open(struct metacache *mc, const struct settings *settings, const 
 		metacache_close(mc);
 		return -1;
 	}
+	return 0;
+}
+
+int metacache_sync(const struct metacache *mc, struct err *err)
+{
+	for (size_t i = 0; i < mc->root_count; i++) {
+		if (syncfs(mc->roots[i].fd) < 0)
+			return err_sys(err, errno, "sync %s", mc->roots[i].path);
+	}
+	if (syncfs(mc->locks_fd) < 0)
+		return err_sys(err, errno, "sync %s", mc->settings->state_dir);
 	return 0;
 }
 
@@ -209,6 +225,7 @@ void metacache_close(struct metacache *mc)
 		close(mc->roots[i].fd);
 	free(mc->roots);
 	cleanup_fd(&mc->locks_fd);
+	boot_list_free(&mc->boots);
 	mc->locks_fd = -1;
 	mc->roots = NULL;
 	mc->root_count = 0;
@@ -318,9 +335,13 @@ static bool record_unit(const struct unit *unit, const struct metacache_known *k
 	if (known->changes == CHANGES_IMPORTANT &&
 	    (row->unflushed_since == 0 || newest < row->unflushed_since))
 		row->unflushed_since = newest;
-	if (known->state && unit->kind == UNIT_ROOT)
+	if (!known->state)
+		return false;
+	if (unit->kind == UNIT_ROOT)
 		row->last_service = known->state->last_service;
-	return known->state && state_settled(known->state, &unit->files);
+	row->conflicts += state_standing(known->state) == STATE_CONFLICT;
+	row->obsolete += state_standing(known->state) == STATE_OBSOLETE;
+	return state_settled(known->state, &unit->files);
 }
 
 int metacache_record_scanned(const struct metacache *mc, const struct metacache_home *home,
@@ -363,7 +384,8 @@ static void look_at_unit(const struct metacache_home *home, int homefd, const st
 		known_r->state = state_r;
 	changes_find(unitfd, unit, known_r->state, &found);
 	known_r->changes = found.class;
-	if (unit->kind == UNIT_ROOT && known_r->state && changes_in_folders(scanned, state_r))
+	if (unit->kind == UNIT_ROOT && known_r->state &&
+	    changes_in_folders(homefd, home->user, scanned, state_r))
 		known_r->changes = CHANGES_IMPORTANT;
 }
 

@@ -16,6 +16,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "conf/settings.h"
+#include "metacache/boot.h"
 #include "metacache/registry.h"
 #include "metacache/unit.h"
 #include "store/store.h"
@@ -38,8 +39,9 @@ struct metacache {
 	struct metacache_root *roots;
 	size_t root_count;
 	int locks_fd;
-	char host[256]; /* who writes, in manifests and .state */
-	char boot[40];  /* which boot of this host: ctime of /proc */
+	char host[256];             /* who writes, in manifests and .state */
+	char boot[BOOT_STAMP_SIZE]; /* which boot of this host: ctime of /proc */
+	struct boots boots;         /* and what is known of those before it */
 };
 
 enum metacache_needs {
@@ -48,6 +50,8 @@ enum metacache_needs {
 					and a failure is logged as a warning */
 	METACACHE_REGISTRY_READ = 4, /* only read it; nothing else is opened */
 	METACACHE_SESSIONS = 8,      /* where doveadm_url is set: who is logged in */
+	METACACHE_CRASHED = 16,      /* if a boot of this host crashed: the object store and
+					sessions, where they can be had; a failure is logged */
 };
 
 /* `settings` and `log` must outlive it. */
@@ -58,6 +62,9 @@ int metacache_open(struct metacache *mc, const struct settings *settings, const 
  * bytes_<kind>. */
 void metacache_close(struct metacache *mc);
 #define automc CLEANUP(metacache_close)
+
+/* Have everything below the roots and in the state directory on disk. */
+int metacache_sync(const struct metacache *mc, struct err *err);
 
 /* "put" and so on, of an enum store_kind. */
 const char *metacache_kind_name(unsigned kind);

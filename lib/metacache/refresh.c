@@ -58,6 +58,7 @@ struct refresh {
 	struct fetch_job *jobs;
 	size_t job_count;
 	bool stale; /* an object of the listing is gone */
+	bool told_unknown;
 };
 
 /* One unit that is to come from storage. */
@@ -65,6 +66,8 @@ struct fetch_job {
 	struct refresh *refresh;
 	const struct remote_unit *remote;
 	enum refresh_outcome outcome; /* what it is once installed: created or changed */
+	struct changes_found crashed; /* the rule gives up what is here: its changes; else
+					 without a reason */
 	char name[24];                /* in staging */
 	struct fetched fetched;
 	int ret; /* of fetch_unit() */
@@ -123,24 +126,38 @@ static int look_here(struct refresh *refresh, const char *user, struct err *err)
 	return 1;
 }
 
-/* Would anything be lost if storage's version took its place? Unknown counts as yes;
- * a tree that an interrupted refresh left is nobody's work. */
+/* Would anything be lost if storage's version took its place? Unknown counts as yes. What an
+ * interrupted refresh left is nobody's work, unless somebody has worked on it since. */
 static bool has_important_changes(int unitfd, const struct unit *unit, const struct state *state)
 {
 	struct changes_found found;
 
-	if (!state)
+	if (!state || !state->base)
 		return true;
+	if (state->installing)
+		return !state_accounts_for(state, &unit->files);
 	changes_find(unitfd, unit, state, &found);
-	return !state->installing && changes_to_keep(&found);
+	return changes_to_keep(&found);
+}
+
+static enum refresh_outcome judge_in_use(int unitfd, const struct unit *unit, const char *what,
+					 struct err *err)
+{
+	int in_use = session_unit_in_use(unitfd, unit, err);
+
+	if (in_use == 0)
+		return REFRESH_CHANGED;
+	if (in_use > 0) {
+		err_set(err, ERR_BUSY, "%s %s, but a session has it open", unit_title(unit), what);
+		err_hint(err, "refresh again when the user has logged out");
+	}
+	return REFRESH_IN_USE;
 }
 
 static enum refresh_outcome judge_obsolete(const struct refresh *refresh, int unitfd,
 					   const struct unit *unit, const struct state *state,
 					   struct err *err)
 {
-	int in_use;
-
 	if (!refresh->options->discard_important && has_important_changes(unitfd, unit, state)) {
 		err_set(err, ERR_CONFLICT,
 			"%s changed here, and storage has a bundle of another writer; both are "
@@ -149,25 +166,60 @@ static enum refresh_outcome judge_obsolete(const struct refresh *refresh, int un
 		err_hint(err, HINT_CHOOSE);
 		return REFRESH_CONFLICT;
 	}
-	in_use = session_unit_in_use(unitfd, unit, err);
-	if (in_use == 0)
-		return REFRESH_CHANGED;
-	if (in_use > 0) {
-		err_set(err, ERR_BUSY, "%s is older than in storage, but a session has it open",
-			unit_title(unit));
-		err_hint(err, "refresh again when the user has logged out");
-	}
-	return REFRESH_IN_USE;
+	return judge_in_use(unitfd, unit, "is older than in storage", err);
 }
 
-static enum refresh_outcome judge_unit(const struct refresh *refresh,
-				       const struct remote_unit *remote, struct err *err)
+/* Whether the unit is as good as not there. Who only logs in is not told each time that nobody
+ * can know. */
+static bool is_crashed(struct refresh *refresh, const struct unit *unit, int state_ret,
+		       const struct state *state)
+{
+	const struct metacache *mc = refresh->mc;
+	const char *why;
+	enum boot_verdict verdict = crash_judge(mc, unit, state_ret, state, &why);
+
+	if (verdict == BOOT_UNKNOWN && unit->has_state && !refresh->told_unknown) {
+		log_event(mc->log, refresh->options->service ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING,
+			  "metacache_boot_unknown", log_str("user", refresh->home.user),
+			  log_str("unit", unit->path), log_str("reason", why),
+			  log_str("outcome", "kept"));
+		refresh->told_unknown = true;
+	}
+	return verdict == BOOT_CRASHED;
+}
+
+/* Said to whoever lists the users; not worth more than a warning. */
+static void note_standing(const struct refresh *refresh, int unitfd, enum state_standing standing)
+{
+	autostate struct state state = { 0 };
+	struct err err = { 0 };
+	int ret = refresh->options->dry_run ? 0 : state_read(unitfd, &state, &err);
+
+	if (ret > 0 && state.standing != standing) {
+		state.standing = standing;
+		ret = state_write(unitfd, &state, NULL, &err);
+	}
+	if (ret < 0)
+		metacache_warn(refresh->mc, "metacache_mark_failed", refresh->home.user, &err);
+}
+
+static enum state_standing standing_of(enum refresh_outcome outcome)
+{
+	return outcome == REFRESH_CONFLICT ? STATE_CONFLICT
+	       : outcome == REFRESH_IN_USE ? STATE_OBSOLETE
+					   : STATE_CURRENT;
+}
+
+static enum refresh_outcome judge_unit(struct refresh *refresh, const struct remote_unit *remote,
+				       struct changes_found *crashed_r, struct err *err)
 {
 	const struct unit *unit = unit_find_id(&refresh->scanned, remote->id);
 	autostate struct state state = { 0 };
 	autofd int unitfd = -1;
 	bool known;
+	int ret;
 	enum remote_verdict verdict;
+	enum refresh_outcome outcome = REFRESH_UNCHANGED;
 
 	if (!unit)
 		return REFRESH_CREATED;
@@ -176,22 +228,40 @@ static enum refresh_outcome judge_unit(const struct refresh *refresh,
 		err_sys(err, errno, "open directory %s", unit->path);
 		return REFRESH_FAILED;
 	}
-	known = state_read_of(unitfd, refresh->home.user, unit->path, &state, NULL) > 0;
+	ret = state_read_of(unitfd, refresh->home.user, unit->path, &state, NULL);
+	known = ret > 0;
+	if (is_crashed(refresh, unit, ret, &state)) {
+		crash_changes(unitfd, unit, known ? &state : NULL, crashed_r);
+		return judge_in_use(unitfd, unit, "was being written when the host crashed", err);
+	}
 	if (known)
 		state_disown(&state, refresh->mc->host);
 	verdict = remote_judge(remote, known ? &state : NULL, NULL);
-	if (verdict != REMOTE_NEWER && !(known && state.installing) &&
-	    !(known && refresh->options->discard_important && state.unmerged.count > 0))
-		return REFRESH_UNCHANGED;
-	return judge_obsolete(refresh, unitfd, unit, known ? &state : NULL, err);
+	if (verdict == REMOTE_NEWER || (known && state.installing) ||
+	    (known && refresh->options->discard_important && state.unmerged.count > 0))
+		outcome = judge_obsolete(refresh, unitfd, unit, known ? &state : NULL, err);
+	/* What is replaced gets a new .state. */
+	if (known && outcome != REFRESH_CHANGED && state.standing != standing_of(outcome))
+		note_standing(refresh, unitfd, standing_of(outcome));
+	return outcome;
+}
+
+static bool is_to_be_kept(const struct fetch_job *job)
+{
+	return job->crashed.reason && changes_to_keep(&job->crashed);
 }
 
 static void add_job(struct refresh *refresh, const struct remote_unit *remote,
-		    enum refresh_outcome outcome)
+		    enum refresh_outcome outcome, const struct changes_found *crashed)
 {
 	struct fetch_job *job = &refresh->jobs[refresh->job_count];
 
-	*job = (struct fetch_job){ .refresh = refresh, .remote = remote, .outcome = outcome };
+	*job = (struct fetch_job){
+		.refresh = refresh,
+		.remote = remote,
+		.outcome = outcome,
+		.crashed = *crashed,
+	};
 	snprintf(job->name, sizeof job->name, "u%zu", refresh->job_count++);
 }
 
@@ -219,7 +289,7 @@ static void run_job(void *arg)
 }
 
 /* Which folders are gone, as the newest root indexes say that are known here. */
-static const struct str_vec *gone_folders(const struct refresh *refresh)
+static const struct bundle_gone_vec *gone_folders(const struct refresh *refresh)
 {
 	const struct fetch_job *first = &refresh->jobs[0];
 
@@ -241,21 +311,22 @@ static bool is_gone(const struct refresh *refresh, const char *id)
 		if (strcmp(folder_id, id) == 0)
 			return true;
 	}
-	return str_vec_has(gone_folders(refresh), id);
+	return bundle_gone_find(gone_folders(refresh), id) != NULL;
 }
 
 static void decide(struct refresh *refresh, const struct remote_unit *remote)
 {
 	struct err err = { 0 };
+	struct changes_found crashed = { 0 };
 	enum refresh_outcome outcome;
 
 	if (remote->objects.count == 0)
 		return;
-	outcome = judge_unit(refresh, remote, &err);
+	outcome = judge_unit(refresh, remote, &crashed, &err);
 	if (outcome == REFRESH_CREATED && is_gone(refresh, remote->id))
 		return;
 	if (outcome == REFRESH_CREATED || outcome == REFRESH_CHANGED)
-		add_job(refresh, remote, outcome);
+		add_job(refresh, remote, outcome, &crashed);
 	else
 		note(refresh, outcome, err.code != ERR_NONE ? &err : NULL);
 }
@@ -340,12 +411,44 @@ static bool is_unmerged_here(const struct refresh *refresh, const struct fetch_j
 	return here.base && str_vec_has(unmerged, here.base);
 }
 
+/* What was only here is put aside first, where a kill does not reach it. */
+static int install_crashed(struct refresh *refresh, struct fetch_job *job, int homefd,
+			   const struct unit *judged)
+{
+	const struct metacache_root *root = refresh->home.root;
+	autofd int unitfd = is_to_be_kept(job) ? fsx_opendir(homefd, judged->path) : -1;
+	char kept[CRASH_PATH_MAX] = "";
+
+	if (is_to_be_kept(job) && crash_keep(root, unitfd, judged, kept, &job->err) < 0)
+		return -1;
+	if (install_unit(refresh->staging.fd, job->name, homefd, &job->fetched.state,
+			 &judged->files, &refresh->mc->rules, &job->err) < 0) {
+		if (kept[0])
+			(void)fsx_remove_tree(root->fd, kept + strlen(root->path) + 1, NULL);
+		return -1;
+	}
+	crash_note(refresh->mc, refresh->home.user, judged, &job->crashed, kept[0] ? kept : NULL,
+		   &refresh->result->loss);
+	return 0;
+}
+
+static void note_conflict(const struct refresh *refresh, const char *path)
+{
+	autofd int unitfd = fsx_opendir(refresh->homefd, path);
+
+	if (unitfd >= 0)
+		note_standing(refresh, unitfd, STATE_CONFLICT);
+}
+
 static int install_job(struct refresh *refresh, struct fetch_job *job, int homefd)
 {
 	const struct state *state = &job->fetched.state;
 	const struct unit *judged = unit_find(&refresh->scanned, state->unit);
 
+	if (job->crashed.reason)
+		return install_crashed(refresh, job, homefd, judged);
 	if (is_unmerged_here(refresh, job)) {
+		note_conflict(refresh, state->unit);
 		err_set(&job->err, ERR_CONFLICT,
 			"%s: storage has bundles of two writers, and one of them is what is here; "
 			"both are kept",
@@ -409,16 +512,16 @@ static int install_home(struct refresh *refresh, struct err *err)
 /* A folder that was deleted elsewhere, and has neither important changes nor readers here. */
 static void remove_gone(struct refresh *refresh)
 {
-	const struct str_vec *gone = gone_folders(refresh);
-
 	for (size_t i = 0; i < refresh->scanned.units.count; i++) {
 		const struct unit *unit = &refresh->scanned.units.items[i];
 		autostate struct state state = { 0 };
 		autofd int unitfd = -1;
 		autofree char *path = xasprintf("%s/%s", refresh->home.path, unit->path);
 		autotrash struct trash trash = TRASH_NONE;
+		const struct bundle_gone *gone = bundle_gone_find(gone_folders(refresh), unit->id);
 
-		if (unit->kind != UNIT_FOLDER || unit->has_subdirs || !str_vec_has(gone, unit->id))
+		if (unit->kind != UNIT_FOLDER || unit->has_subdirs || !gone ||
+		    !changes_is_left_over(refresh->homefd, refresh->home.user, unit, gone))
 			continue;
 		unitfd = fsx_opendir(refresh->homefd, unit->path);
 		if (unitfd < 0 ||
@@ -449,7 +552,7 @@ static void list_folder(struct state *state, const char *path)
 	char id[33];
 
 	unit_folder_id(path, id);
-	if (!str_vec_has(&state->folders, path) && !str_vec_has(&state->gone, id))
+	if (!str_vec_has(&state->folders, path) && !bundle_gone_find(&state->gone, id))
 		vec_push(&state->folders, xstrdup(path));
 }
 
@@ -509,8 +612,11 @@ static int work(struct refresh *refresh, struct err *err)
 	if (gather_current(refresh, err) < 0)
 		return -1;
 	if (refresh->options->dry_run) {
-		for (size_t i = 0; i < refresh->job_count; i++)
+		for (size_t i = 0; i < refresh->job_count; i++) {
 			note(refresh, refresh->jobs[i].outcome, NULL);
+			refresh->result->loss.units += refresh->jobs[i].crashed.reason != NULL;
+			refresh->result->loss.important += is_to_be_kept(&refresh->jobs[i]);
+		}
 		return 0;
 	}
 	if (refresh->homefd < 0 && refresh->job_count > 0)

@@ -3,13 +3,17 @@
  * What is missing here is created, what is obsolete and without changes of its
  * own is replaced; local changes are never overwritten (a conflict is reported
  * and both sides stay), and files that somebody has open are left alone. A new
- * home is built aside and appears whole. */
+ * home is built aside and appears whole.
+ *
+ * What the host was writing when it crashed is assumed corrupt and replaced, changes and all
+ * (crash.h). */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
+#include "metacache/crash.h"
 #include "metacache/metacache.h"
 
 struct workers;
@@ -41,7 +45,8 @@ struct refresh_result {
 	unsigned units[REFRESH_OUTCOMES];
 	uint64_t bytes; /* downloaded */
 	int64_t duration_ms;
-	struct err err; /* the first of the worst */
+	struct crash_loss loss; /* what was given up by the crash rule */
+	struct err err;         /* the first of the worst */
 };
 
 /* 0 with result_r filled in; -1 when nothing could be done: a bad name, locked

@@ -33,6 +33,8 @@ int registry_put(struct registry *registry, const struct registry_user *user, st
 	sqlite3_bind_text(st, 15, user->last_service, -1, SQLITE_STATIC);
 	sqlite3_bind_blob(st, 16, user->settled, sizeof user->settled, SQLITE_STATIC);
 	sqlite3_bind_int64(st, 17, user->unflushed_since);
+	sqlite3_bind_int64(st, 18, (int64_t)user->conflicts);
+	sqlite3_bind_int64(st, 19, (int64_t)user->obsolete);
 	ret = registry_db_write(registry, ST_PUT, err);
 	pthread_mutex_unlock(&registry->mutex);
 	return ret;
@@ -110,6 +112,8 @@ static void read_row(sqlite3_stmt *st, struct registry_user *user_r)
 				   : CHANGES_IMPORTANT,
 		.last_service = (const char *)sqlite3_column_text(st, 14),
 		.unflushed_since = sqlite3_column_int64(st, 16),
+		.conflicts = (uint64_t)sqlite3_column_int64(st, 17),
+		.obsolete = (uint64_t)sqlite3_column_int64(st, 18),
 	};
 	for (int i = 0; i < UNIT_PRIORITIES; i++) {
 		user_r->bytes_used[i] = (uint64_t)sqlite3_column_int64(st, 5 + i);
@@ -261,6 +265,8 @@ int registry_totals(struct registry *registry, const char *root, struct registry
 						       totals_r->changed[CHANGES_NONE] -
 						       totals_r->changed[CHANGES_UNIMPORTANT];
 		totals_r->unflushed_since = sqlite3_column_int64(st, 11);
+		totals_r->conflicts = (uint64_t)sqlite3_column_int64(st, 12);
+		totals_r->obsolete = (uint64_t)sqlite3_column_int64(st, 13);
 	}
 	sqlite3_reset(st);
 	pthread_mutex_unlock(&registry->mutex);

@@ -15,7 +15,7 @@
 #include "base/hash.h"
 #include "metacache/unit.h"
 
-#define REGISTRY_SCHEMA 2
+#define REGISTRY_SCHEMA 3
 
 struct registry;
 
@@ -37,13 +37,15 @@ struct registry_user {
 	int64_t unflushed_since;  /* UNIX seconds: about when the oldest important change that
 				     is not uploaded was made; 0: there is none */
 	const char *last_service; /* "" unknown */
+	uint64_t conflicts;       /* units that another writer's bundle is in conflict with */
+	uint64_t obsolete;        /* units that were found to be newer in storage */
 	/* Of the tree when nothing in it was left to upload or to tidy; all zero
 	 * otherwise. */
 	unsigned char settled[HASH_CONTENT_SIZE];
 };
 
-/* Open or make <state_dir>/users.db. A newer schema is refused (ERR_DATA), an older
- * one is emptied, for a rescan to fill. */
+/* Open or make <state_dir>/users.db. A newer schema is refused (ERR_DATA), the one before is
+ * brought up to date, an older one is emptied, for a rescan to fill. */
 int registry_open(const char *path, bool read_only, struct registry **registry_r, struct err *err);
 
 /* Ends a batch. 0, or -1 when that failed (the handle is gone anyway). */
@@ -88,6 +90,7 @@ struct registry_totals {
 	uint64_t users_of[UNIT_PRIORITIES];      /* that have something of this priority */
 	uint64_t changed[CHANGES_IMPORTANT + 1]; /* users by the changes that they have */
 	int64_t unflushed_since;                 /* the oldest; 0: none */
+	uint64_t conflicts, obsolete;            /* units */
 };
 /* `root` NULL: of all roots. */
 int registry_totals(struct registry *registry, const char *root, struct registry_totals *totals_r,

@@ -14,7 +14,8 @@
 
 #define COLUMNS                                                                                    \
 	"username, root, dev_major, dev_minor, upload_within, bytes0, bytes1, bytes2, bytes3, "    \
-	"access0, access1, access2, access3, changes, last_service, settled, unflushed"
+	"access0, access1, access2, access3, changes, last_service, settled, unflushed, "          \
+	"conflicts, obsolete"
 
 static const char *const statement_sql[ST_MAX] = {
 	[ST_BEGIN] = "BEGIN IMMEDIATE",
@@ -23,7 +24,7 @@ static const char *const statement_sql[ST_MAX] = {
 	[ST_PUT] = "INSERT OR REPLACE INTO users (" COLUMNS ", seen) "
 		   "VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,"
 		   "iif(?17 = 0, 0, ifnull((SELECT nullif(unflushed, 0) FROM users "
-		   "WHERE username = ?1), ?17)),"
+		   "WHERE username = ?1), ?17)), ?18, ?19,"
 		   "(SELECT value FROM notes WHERE name = 'rescan'))",
 	[ST_REMOVE] = "DELETE FROM users WHERE username = ?1",
 	[ST_REMOVE_ALIASES] = "DELETE FROM aliases WHERE username = ?1",
@@ -36,7 +37,8 @@ static const char *const statement_sql[ST_MAX] = {
 		      "cast(total(bytes3) AS INTEGER), count(nullif(access0, 0)),"
 		      "count(nullif(access1, 0)), count(nullif(access2, 0)),"
 		      "count(nullif(access3, 0)), count(iif(changes = 0, 1, NULL)),"
-		      "count(iif(changes = 1, 1, NULL)), ifnull(min(nullif(unflushed, 0)), 0) "
+		      "count(iif(changes = 1, 1, NULL)), ifnull(min(nullif(unflushed, 0)), 0), "
+		      "cast(total(conflicts) AS INTEGER), cast(total(obsolete) AS INTEGER) "
 		      "FROM users WHERE ?1 IS NULL OR root = ?1",
 	[ST_ROOTS] = "SELECT DISTINCT root FROM users ORDER BY root",
 	[ST_SETTLED] = "SELECT settled FROM users WHERE username = ?1",
@@ -64,15 +66,23 @@ static const char schema_sql[] =
 	" access0 INTEGER NOT NULL, access1 INTEGER NOT NULL,"
 	" access2 INTEGER NOT NULL, access3 INTEGER NOT NULL,"
 	" changes INTEGER NOT NULL, last_service TEXT NOT NULL, settled BLOB NOT NULL,"
-	" unflushed INTEGER NOT NULL, seen INTEGER) WITHOUT ROWID;"
+	" unflushed INTEGER NOT NULL, seen INTEGER,"
+	" conflicts INTEGER NOT NULL DEFAULT 0, obsolete INTEGER NOT NULL DEFAULT 0)"
+	" WITHOUT ROWID;"
 	"CREATE TABLE aliases (username TEXT NOT NULL, field TEXT NOT NULL, value TEXT NOT NULL,"
 	" PRIMARY KEY (username, field)) WITHOUT ROWID;"
 	"CREATE TABLE notes (name TEXT PRIMARY KEY NOT NULL, value INTEGER NOT NULL) WITHOUT ROWID;"
-	"PRAGMA user_version = 2;";
+	"PRAGMA user_version = 3;";
 
 /* All of it can be found again by a rescan. */
 static const char empty_sql[] = "DROP TABLE IF EXISTS users; DROP TABLE IF EXISTS notes;"
 				"DROP TABLE IF EXISTS aliases;";
+
+/* A row that has something to tell here is not settled, so the next flush looks again. */
+static const char upgrade_sql[] =
+	"ALTER TABLE users ADD COLUMN conflicts INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE users ADD COLUMN obsolete INTEGER NOT NULL DEFAULT 0;"
+	"PRAGMA user_version = 3;";
 
 /* SQLite has one code for a file that is missing and one that may not be opened. */
 static int cannot_open(const struct registry *registry, struct err *err, const char *what)
@@ -140,6 +150,15 @@ static int read_version(struct registry *registry, int *version_r, struct err *e
 	return ret;
 }
 
+static int bring_up(struct registry *registry, int version, struct err *err)
+{
+	if (version >= REGISTRY_SCHEMA)
+		return 0;
+	if (version == REGISTRY_SCHEMA - 1)
+		return exec(registry, upgrade_sql, err);
+	return exec(registry, empty_sql, err) < 0 ? -1 : exec(registry, schema_sql, err);
+}
+
 /* Two programs may start on a machine that has no registry yet. */
 static int make_schema(struct registry *registry, struct err *err)
 {
@@ -147,9 +166,7 @@ static int make_schema(struct registry *registry, struct err *err)
 
 	if (exec(registry, "BEGIN IMMEDIATE", err) < 0)
 		return -1;
-	if (read_version(registry, &version, err) < 0 ||
-	    (version < REGISTRY_SCHEMA &&
-	     (exec(registry, empty_sql, err) < 0 || exec(registry, schema_sql, err) < 0))) {
+	if (read_version(registry, &version, err) < 0 || bring_up(registry, version, err) < 0) {
 		sqlite3_exec(registry->db, "ROLLBACK", NULL, NULL, NULL);
 		return -1;
 	}

@@ -329,3 +329,21 @@ enum remote_verdict remote_judge(const struct remote_unit *unit, const struct st
 		return REMOTE_NEWER;
 	return state->base && !has_base ? REMOTE_BASE_LOST : REMOTE_KNOWN;
 }
+
+bool remote_holds(const struct remote_unit *unit, const struct state *state)
+{
+	uint64_t base_bytes = 0, diff_bytes = 0;
+	size_t found = 0;
+
+	for (size_t i = 0; unit && i < unit->objects.count; i++) {
+		const struct remote_object *object = &unit->objects.items[i];
+		bool is_base = state->base && strcmp(object->name, state->base) == 0;
+
+		if (!is_base && !str_vec_has(&state->diffs, object->name))
+			continue;
+		*(is_base ? &base_bytes : &diff_bytes) += object->size_bytes;
+		found++;
+	}
+	return found == 1 + state->diffs.count && base_bytes == state->base_bytes &&
+	       diff_bytes == state->diff_bytes;
+}

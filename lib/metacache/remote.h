@@ -79,3 +79,6 @@ const struct remote_object *remote_unknown(const struct remote_unit *unit,
  * base and diffs: what may be deleted once the next upload is there. */
 enum remote_verdict remote_judge(const struct remote_unit *unit, const struct state *state,
 				 struct str_vec *own_r);
+
+/* Whether storage lists all bundles that this tree was made of or uploaded as, whole. */
+bool remote_holds(const struct remote_unit *unit, const struct state *state);

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/quote.h"
 #include "base/workers.h"
+#include "metacache/crash.h"
 #include "metacache/trash.h"
 
 #define THREADS 4 /* a cold walk waits for the disk more than for the processor */
@@ -31,6 +32,7 @@ struct figures {
 	const char *root; /* one of mc->roots; NULL: another */
 	uint64_t bytes[UNIT_PRIORITIES];
 	enum registry_changes changes;
+	uint64_t conflicts, obsolete;
 };
 
 struct look {
@@ -58,6 +60,8 @@ static int take_figures(void *ctx, const struct registry_user *user, struct err 
 	(void)err;
 	figures->known = true;
 	figures->changes = user->changes;
+	figures->conflicts = user->conflicts;
+	figures->obsolete = user->obsolete;
 	memcpy(figures->bytes, user->bytes_used, sizeof figures->bytes);
 	for (size_t i = 0; i < figures->mc->root_count; i++) {
 		if (strcmp(user->root, figures->mc->roots[i].path) == 0)
@@ -76,7 +80,8 @@ static int read_figures(const struct metacache *mc, const char *user, struct fig
 static void add_drift(struct rescan_totals *totals, const struct figures *before,
 		      const struct figures *after)
 {
-	bool differs = before->root != after->root || before->changes != after->changes;
+	bool differs = before->root != after->root || before->changes != after->changes ||
+		       before->conflicts != after->conflicts || before->obsolete != after->obsolete;
 
 	for (int i = 0; i < UNIT_PRIORITIES; i++) {
 		uint64_t was = before->bytes[i], is = after->bytes[i];
@@ -127,6 +132,34 @@ static void add_found(struct rescan_totals *totals, const struct look *look)
 		totals->bytes += scanned->units.items[i].bytes;
 }
 
+/* The first counts. */
+static void add_err(struct err *first, const char *user, const struct err *err)
+{
+	if (first->code != ERR_NONE)
+		return;
+	*first = *err;
+	err_prefix(first, "user %s", quote_str(user).s);
+}
+
+static void apply_crash_rule(struct rescan *rescan, const char *user)
+{
+	struct crash_loss loss;
+	struct err err = { 0 };
+	unsigned left;
+	int ret;
+
+	if (!boot_any_crashed(&rescan->mc->boots))
+		return;
+	ret = crash_discard(rescan->mc, user, &loss, &left, &err);
+	pthread_mutex_lock(&rescan->mutex);
+	rescan->totals.discarded += loss.units;
+	rescan->totals.discarded_important += loss.important;
+	rescan->totals.suspect += left;
+	if (ret < 0 && left > 0)
+		add_err(&rescan->totals.suspect_err, user, &err);
+	pthread_mutex_unlock(&rescan->mutex);
+}
+
 static void add_home(struct rescan *rescan, const char *user)
 {
 	struct rescan_totals *totals = &rescan->totals;
@@ -137,10 +170,7 @@ static void add_home(struct rescan *rescan, const char *user)
 	pthread_mutex_lock(&rescan->mutex);
 	if (ret < 0) {
 		totals->failed++;
-		if (rescan->first.code == ERR_NONE) {
-			err_prefix(&err, "user %s", quote_str(user).s);
-			rescan->first = err;
-		}
+		add_err(&rescan->first, user, &err);
 	}
 	if (ret > 0) {
 		add_drift(totals, &look.before, &look.after);
@@ -156,6 +186,7 @@ static void work_on_batch(void *arg)
 	struct rescan *rescan = batch->rescan;
 
 	for (size_t i = 0; i < batch->count; i++) {
+		apply_crash_rule(rescan, batch->users[i]);
 		add_home(rescan, batch->users[i]);
 		free(batch->users[i]);
 	}
@@ -256,6 +287,8 @@ int rescan_all(const struct metacache *mc, rescan_progress_fn *progress, void *c
 	int ret;
 
 	trash_sweep_all(mc);
+	if (mc->boots.unknown.code != ERR_NONE)
+		metacache_warn(mc, "metacache_boot_unknown", NULL, &mc->boots.unknown);
 	if (registry_mark(mc->registry, err) < 0)
 		return -1;
 	pthread_mutex_init(&rescan.mutex, NULL);

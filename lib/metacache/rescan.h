@@ -1,4 +1,5 @@
-/* Rescan: make the registry say just what is on disk. */
+/* Rescan: make the registry say just what is on disk; and take away what the crash rule gives up
+ * (crash.h), if `mc` was opened with METACACHE_CRASHED. */
 #pragma once
 
 #include <stdint.h>
@@ -15,10 +16,16 @@ struct rescan_totals {
 	/* What the registry's rows had wrong; kept in it, too, as notes of the last rescan that
 	 * was complete. */
 	uint64_t added;     /* homes that it did not know */
-	uint64_t corrected; /* rows with other sizes, changes or root */
+	uint64_t corrected; /* rows with other sizes, changes, conflicts or root */
 	uint64_t bytes_off; /* the sum of all differences in size, removed and added users' too */
 	uint64_t strange;   /* files and directories that are nobody's home */
 	uint64_t failed;    /* homes that could not be looked at: their rows are kept */
+	/* Units that were being written when the host crashed. */
+	uint64_t discarded;           /* taken away */
+	uint64_t discarded_important; /* of these, with changes that are not in storage: kept aside
+				       */
+	uint64_t suspect;             /* still here; */
+	struct err suspect_err;       /* why the first one is */
 };
 
 /* Names of the notes. */

@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/fsx.h"
+#include "cluster/doveadm.h"
 
 static int file_in_use(int unitfd, const char *name, struct err *err)
 {
@@ -54,4 +55,19 @@ int session_home_in_use(int homefd, const struct home *home, struct err *err)
 			return ret;
 	}
 	return 0;
+}
+
+int session_logged_in(struct doveadm *doveadm, const char *user, struct err *err)
+{
+	unsigned sessions = 0;
+
+	if (!doveadm)
+		return 0;
+	if (doveadm_who(doveadm, user, &sessions, err) < 0)
+		return -1;
+	if (sessions == 0)
+		return 0;
+	err_set(err, ERR_BUSY, "the user is logged in here");
+	err_again(err);
+	return 1;
 }

@@ -8,6 +8,11 @@
 #include "base/mem.h"
 #include "json/json.h"
 
+static const char *const standings[] = {
+	[STATE_OBSOLETE] = "obsolete",
+	[STATE_CONFLICT] = "conflict",
+};
+
 void state_free(struct state *state)
 {
 	free(state->boot);
@@ -21,8 +26,9 @@ void state_free(struct state *state)
 	str_vec_free(&state->superseded);
 	str_vec_free(&state->unmerged);
 	str_vec_free(&state->folders);
-	str_vec_free(&state->gone);
+	bundle_gone_free(&state->gone);
 	unit_files_free(&state->files);
+	unit_files_free(&state->replaced);
 	*state = (struct state){ 0 };
 }
 
@@ -71,12 +77,12 @@ static int read_names(const struct json *root, const char *name, struct str_vec 
 	return 0;
 }
 
-static int read_file(const struct json *item, struct state *state, struct err *err)
+static int read_file(const struct json *item, const char *member, struct unit_file_vec *files,
+		     struct err *err)
 {
 	struct unit_file file = { .ino = 0 };
 	int64_t ino; /* JSON has no more: the upper half reads as negative (overlayfs uses it) */
 	const char *name;
-	struct unit_file_vec *files = &state->files;
 
 	if (json_need(json_get_str(item, "name", &name, err), "name", err) < 0 ||
 	    json_need(json_get_uint(item, "size", &file.size_bytes, err), "size", err) < 0 ||
@@ -85,19 +91,20 @@ static int read_file(const struct json *item, struct state *state, struct err *e
 		return -1;
 	file.ino = (uint64_t)ino;
 	if (files->count > 0 && strcmp(files->items[files->count - 1].name, name) >= 0)
-		return err_set(err, ERR_DATA, "member \"files\": not sorted");
+		return err_set(err, ERR_DATA, "member \"%s\": not sorted", member);
 	file.name = xstrdup(name);
 	vec_push(files, file);
 	return 0;
 }
 
-static int read_files(const struct json *root, struct state *state, struct err *err)
+static int read_files(const struct json *root, const char *member, struct unit_file_vec *files,
+		      struct err *err)
 {
 	const struct json *array;
-	int ret = json_get_array(root, "files", &array, err);
+	int ret = json_get_array(root, member, &array, err);
 
 	for (size_t i = 0; ret > 0 && i < json_count(array); i++) {
-		if (read_file(json_at(array, i), state, err) < 0)
+		if (read_file(json_at(array, i), member, files, err) < 0)
 			ret = -1;
 	}
 	return ret;
@@ -174,6 +181,23 @@ static int read_next(const struct json *root, struct state *state, struct err *e
 	return 0;
 }
 
+static int read_standing(const struct json *root, struct state *state, struct err *err)
+{
+	const char *text;
+	int ret = json_get_str(root, "standing", &text, err);
+
+	if (ret <= 0)
+		return ret;
+	for (int i = STATE_OBSOLETE; i <= STATE_CONFLICT; i++) {
+		if (strcmp(text, standings[i]) == 0)
+			state->standing = (enum state_standing)i;
+	}
+	if (state->standing == STATE_CURRENT)
+		return err_set(err, ERR_DATA, "member \"standing\": neither %s nor %s",
+			       standings[STATE_OBSOLETE], standings[STATE_CONFLICT]);
+	return 0;
+}
+
 static int read_members(const struct json *root, struct state *state, struct err *err)
 {
 	int64_t version;
@@ -196,12 +220,15 @@ static int read_members(const struct json *root, struct state *state, struct err
 	    read_names(root, "superseded", &state->superseded, err) < 0 ||
 	    read_names(root, "unmerged", &state->unmerged, err) < 0 ||
 	    read_names(root, "folders", &state->folders, err) < 0 ||
-	    read_names(root, "gone", &state->gone, err) < 0 || read_next(root, state, err) < 0 ||
+	    bundle_gone_read(root, &state->gone, err) < 0 || read_next(root, state, err) < 0 ||
 	    read_log(root, &state->log, err) < 0 ||
+	    json_get_int(root, "tried", &state->tried_ns, err) < 0 ||
 	    json_get_int(root, "uploaded", &state->uploaded_ns, err) < 0 ||
 	    json_get_int(root, "last_access", &state->last_access, err) < 0 ||
 	    json_get_bool(root, "refresh", &state->refresh, err) < 0 ||
-	    read_files(root, state, err) < 0)
+	    read_standing(root, state, err) < 0 ||
+	    read_files(root, "files", &state->files, err) < 0 ||
+	    read_files(root, "replaced", &state->replaced, err) < 0)
 		return -1;
 	return check_names(state, err);
 }
@@ -273,7 +300,7 @@ static void set_log(struct json *root, const struct index_position *log)
 	json_set(root, "log", object);
 }
 
-static void set_files(struct json *root, const struct unit_file_vec *files)
+static void set_files(struct json *root, const char *member, const struct unit_file_vec *files)
 {
 	struct json *array = json_new_array();
 
@@ -286,7 +313,7 @@ static void set_files(struct json *root, const struct unit_file_vec *files)
 		json_set_int(item, "ino", (int64_t)files->items[i].ino);
 		json_add(array, item);
 	}
-	json_set(root, "files", array);
+	json_set(root, member, array);
 }
 
 int state_write(int unitfd, const struct state *state, struct fsx_stat *stat_r, struct err *err)
@@ -308,19 +335,30 @@ int state_write(int unitfd, const struct state *state, struct fsx_stat *stat_r, 
 	set_names(root, "superseded", &state->superseded);
 	set_names(root, "unmerged", &state->unmerged);
 	json_set_str(root, "next", state->next);
+	if (state->tried_ns != 0)
+		json_set_int(root, "tried", state->tried_ns);
 	set_log(root, &state->log);
 	json_set_int(root, "uploaded", state->uploaded_ns);
 	json_set_int(root, "last_access", state->last_access);
 	json_set_str(root, "last_service", state->last_service);
 	json_set_bool(root, "refresh", state->refresh);
+	if (state->standing != STATE_CURRENT)
+		json_set_str(root, "standing", standings[state->standing]);
 	if (state->installing)
 		json_set_str(root, "installing", state->installing);
 	set_names(root, "folders", &state->folders);
-	set_names(root, "gone", &state->gone);
-	set_files(root, &state->files);
+	bundle_gone_set(root, &state->gone);
+	set_files(root, "files", &state->files);
+	if (state->replaced.count > 0)
+		set_files(root, "replaced", &state->replaced);
 	json_print(root, &text);
 	buf_putc(&text, '\n');
 	return fsx_replace(unitfd, UNIT_STATE_NAME, text.data, text.len, 0600, false, stat_r, err);
+}
+
+enum state_standing state_standing(const struct state *state)
+{
+	return state->unmerged.count > 0 ? STATE_CONFLICT : state->standing;
 }
 
 bool state_is_applied(const struct state *state, const char *bundle)
@@ -340,15 +378,39 @@ void state_set_files(struct state *state, const struct unit_file_vec *files)
 	}
 }
 
+static bool is_same(const struct unit_file *a, const struct unit_file *b)
+{
+	return strcmp(a->name, b->name) == 0 && a->ino == b->ino &&
+	       a->size_bytes == b->size_bytes && a->mtime_ns == b->mtime_ns;
+}
+
 bool state_same_files(const struct unit_file_vec *a, const struct unit_file_vec *b)
 {
 	if (a->count != b->count)
 		return false;
 	for (size_t i = 0; i < a->count; i++) {
-		const struct unit_file *was = &a->items[i], *is = &b->items[i];
+		if (!is_same(&a->items[i], &b->items[i]))
+			return false;
+	}
+	return true;
+}
 
-		if (strcmp(was->name, is->name) != 0 || was->ino != is->ino ||
-		    was->size_bytes != is->size_bytes || was->mtime_ns != is->mtime_ns)
+/* Both are sorted; `at` goes forward with the files that are asked for. */
+static bool has_file(const struct unit_file_vec *files, size_t *at, const struct unit_file *file)
+{
+	while (*at < files->count && strcmp(files->items[*at].name, file->name) < 0)
+		++*at;
+	return *at < files->count && is_same(&files->items[*at], file);
+}
+
+bool state_accounts_for(const struct state *state, const struct unit_file_vec *files)
+{
+	size_t new_at = 0, old_at = 0;
+
+	for (size_t i = 0; i < files->count; i++) {
+		bool is_new = has_file(&state->files, &new_at, &files->items[i]);
+
+		if (!has_file(&state->replaced, &old_at, &files->items[i]) && !is_new)
 			return false;
 	}
 	return true;
@@ -362,5 +424,5 @@ bool state_matches(const struct state *state, const struct unit_file_vec *files)
 bool state_settled(const struct state *state, const struct unit_file_vec *files)
 {
 	return state_matches(state, files) && state->superseded.count == 0 &&
-	       state->unmerged.count == 0 && !state->installing;
+	       state_standing(state) == STATE_CURRENT && !state->installing;
 }

@@ -105,7 +105,7 @@ void tidy_add(struct tidy *tidy, const struct metacache_home *home, const char *
 	struct entry entry = { .count = names->count };
 	size_t prefix_len;
 
-	if (names->count == 0)
+	if (!tidy || names->count == 0)
 		return;
 	entry.user = xstrdup(home->user);
 	entry.unit_path = xstrdup(unit_path);

@@ -14,7 +14,7 @@ struct tidy *tidy_new(const struct metacache *mc);
 
 /* Remember the superseded bundles of a unit. When there are enough for a batch,
  * the batch is deleted; the caller may hold the lock of this user then, and no
- * other. Failures are remembered for tidy_finish(). */
+ * other. Failures are remembered for tidy_finish(). `tidy` NULL: they stay. */
 void tidy_add(struct tidy *tidy, const struct metacache_home *home, const char *unit_path,
 	      const char *unit_id, const struct str_vec *names);
 

@@ -32,8 +32,8 @@ int trash_new(const struct metacache_root *root, struct trash *trash_r, struct e
 
 /* Rename the directory `path` below the root away: it becomes an entry itself, so
  * nothing has to be made, which would need space. What is in it is deleted only
- * after trash_judged(); else a sweep deletes it if each file is what its .state
- * says was uploaded, and keeps it otherwise. */
+ * after trash_judged(); else a sweep deletes it if nothing that matters has changed since
+ * what its .state says was uploaded, and keeps it otherwise. */
 int trash_take(const struct metacache_root *root, const char *path, struct trash *trash_r,
 	       struct err *err);
 

@@ -30,7 +30,7 @@ enum verify_drift {
 	VERIFY_UNREGISTERED_HOME, /* no row, or one of another root */
 	VERIFY_UNKNOWN_USER,      /* a row without indexes here */
 	VERIFY_WRONG_SIZE,        /* other bytes-used */
-	VERIFY_WRONG_CHANGES,     /* other changes, or wrongly taken for settled */
+	VERIFY_WRONG_CHANGES,     /* other changes or conflicts, or wrongly taken for settled */
 	/* The roots. */
 	VERIFY_STALE_TRASH, /* what a killed program left in .trash */
 	VERIFY_KEPT_TRASH,  /* what was kept there for an operator */

@@ -79,16 +79,13 @@ static void judge_unknown(struct verify_look *look, int homefd, const struct ver
 {
 	static const struct flush_options options = { .dry_run = true };
 	static const struct remote_unit nothing;
-	const struct state *root = &look->root_state;
 	struct flush_unit job = {
 		.mc = look->mc,
 		.home = &look->home,
 		.homefd = homefd,
 		.unit = &look->scanned.units.items[unit - look->units],
 		.options = &options,
-		.reborn = unit->unit->kind == UNIT_FOLDER && !unit->unit->has_state &&
-			  str_vec_has(&root->gone, unit->unit->id),
-		.gone_since_us = root->uploaded_ns / 1000,
+		.reborn = bundle_gone_find(&look->root_state.gone, unit->unit->id),
 		.listed = unit->remote ? unit->remote : &nothing,
 		.unitfd = -1,
 	};
@@ -269,7 +266,7 @@ static int load_unit(struct verify_look *look, int homefd, struct verify_unit *u
 	unit->remote = remote_find(&look->remote, unit->unit->id);
 	changes_find(unitfd, unit->unit, unit->known ? &unit->state : NULL, &unit->changes);
 	if (unit->unit->kind == UNIT_ROOT && unit->known &&
-	    changes_in_folders(&look->scanned, &unit->state))
+	    changes_in_folders(homefd, look->home.user, &look->scanned, &unit->state))
 		unit->changes = (struct changes_found){ .class = CHANGES_IMPORTANT,
 							.reason = "folders came or went" };
 	if (unit->torn)

@@ -10,6 +10,7 @@ struct row {
 	char *root;
 	uint64_t bytes_used[UNIT_PRIORITIES];
 	enum registry_changes changes;
+	uint64_t conflicts, obsolete;
 	unsigned char settled[HASH_CONTENT_SIZE];
 };
 
@@ -21,6 +22,8 @@ static int take_row(void *ctx, const struct registry_user *user, struct err *err
 	row->found = true;
 	row->root = xstrdup(user->root);
 	row->changes = user->changes;
+	row->conflicts = user->conflicts;
+	row->obsolete = user->obsolete;
 	memcpy(row->bytes_used, user->bytes_used, sizeof row->bytes_used);
 	memcpy(row->settled, user->settled, sizeof row->settled);
 	return 0;
@@ -67,6 +70,24 @@ static void compare_changes(struct verify_look *look, const struct row *row)
 			"the registry takes it for settled, so a flush would pass it over");
 }
 
+static void compare_standing(struct verify_look *look, const struct row *row)
+{
+	uint64_t units[STATE_CONFLICT + 1] = { 0 };
+
+	for (size_t i = 0; i < look->scanned.units.count; i++) {
+		if (look->units[i].known)
+			units[state_standing(&look->units[i].state)]++;
+	}
+	if (units[STATE_CONFLICT] == row->conflicts && units[STATE_OBSOLETE] == row->obsolete)
+		return;
+	err_set(verify_look_add(look, VERIFY_WRONG_CHANGES, NULL, NULL, true), ERR_DATA,
+		"the registry has %llu conflicts and %llu obsolete units, .state files %llu and "
+		"%llu",
+		(unsigned long long)row->conflicts, (unsigned long long)row->obsolete,
+		(unsigned long long)units[STATE_CONFLICT],
+		(unsigned long long)units[STATE_OBSOLETE]);
+}
+
 static void compare(struct verify_look *look, const struct row *row)
 {
 	bool here = look->has_home && look->scanned.units.count > 0;
@@ -81,6 +102,7 @@ static void compare(struct verify_look *look, const struct row *row)
 			row->found ? row->root : "");
 	} else if (here) {
 		compare_sizes(look, row);
+		compare_standing(look, row);
 		compare_changes(look, row);
 	}
 }

@@ -48,7 +48,7 @@ struct tool_option {
  * --log-format --version --help. */
 enum tool_uses {
 	TOOL_FORMAT = 1,      /* -f, --field, --no-header */
-	TOOL_USERS = 2,       /* -u, -A, -F; one of them is needed */
+	TOOL_USERS = 2,       /* -u, -A, -F; one of them is needed, or an argument: a mask */
 	TOOL_DRY_RUN = 4,     /* -n */
 	TOOL_NO_SETTINGS = 8, /* runs without a configuration and as whoever calls */
 };

@@ -254,14 +254,17 @@ static int read_args(struct tool *tool, poptContext popt, struct err *err)
 
 static int check_users(const struct tool *tool, struct err *err)
 {
-	bool some = tool->users.count + tool->user_files.count > 0;
+	bool some = tool->users.count + tool->user_files.count > 0, mask = tool->args.count > 0;
 
 	if (!(tool->spec->uses & TOOL_USERS))
 		return 0;
-	if (!some && !tool->all_users)
-		err_set(err, ERR_USAGE, "which users? -u USER, -F FILE or -A");
+	if (!some && !tool->all_users && !mask)
+		err_set(err, ERR_USAGE, "which users? -u USER, -F FILE%s or -A",
+			tool->spec->args_max > 0 ? ", a mask" : "");
 	else if (some && tool->all_users)
 		err_set(err, ERR_USAGE, "-A is all users: leave out -u and -F");
+	else if (some && mask)
+		err_set(err, ERR_USAGE, "a mask picks of all users: leave out -u and -F");
 	else
 		return 0;
 	return ERR_USAGE;

@@ -33,6 +33,12 @@ _metacache_tools() {
 			compgen -W "$(_metacache_tools_choices "$1" "${previous#--}")" -- "$current"
 		)
 		;;
+	--from)
+		mapfile -t COMPREPLY < <(
+			compgen -W "director-vhosts director-wait prune director-down director-flush flush-1 stop
+				kick-1 flush-2 wait kick-2 flush-3 mark-clean" -- "$current"
+		)
+		;;
 	-c | --config | -F | --file | --output | -O)
 		compopt -o filenames
 		mapfile -t COMPREPLY < <(compgen -f -- "$current")
@@ -42,6 +48,8 @@ _metacache_tools() {
 			mapfile -t COMPREPLY < <(
 				compgen -W "$(_metacache_tools_options "$1")" -- "$current"
 			)
+		elif [[ $1 == *metacache-boot ]]; then
+			mapfile -t COMPREPLY < <(compgen -W "start stop status" -- "$current")
 		else
 			compopt -o default
 		fi
@@ -51,6 +59,6 @@ _metacache_tools() {
 
 complete -F _metacache_tools \
 	fscache-fetch fscache-rescan fscache-status \
-	metacache-clean metacache-config metacache-dump metacache-flush metacache-flushall metacache-list \
-	metacache-refresh metacache-remove metacache-rescan metacache-status metacache-unpack \
-	metacache-update-userdb metacache-verify
+	metacache-boot metacache-clean metacache-config metacache-drain metacache-dump metacache-flush metacache-flushall \
+	metacache-list metacache-prune metacache-refresh metacache-remove metacache-rescan metacache-status \
+	metacache-unpack metacache-update-userdb metacache-verify

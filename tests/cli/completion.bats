@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # bash completion: what it offers is what the programs' --help says.
 
+bats_require_minimum_version 1.5.0
+
 setup() {
 	PATH=$(cd "$BIN" && pwd):$PATH
 	compopt() { :; } # only known within a real completion
@@ -30,6 +32,16 @@ offered() {
 	[ "$(offered metacache-status -f p)" = "pager prometheus" ]
 	[ "$(offered metacache-status --format = js)" = "json jsonl" ]
 	[ "$(offered metacache-list --log-format j)" = "json" ]
+}
+
+@test "what metacache-boot does" {
+	[ "$(offered metacache-boot st)" = "start stop status" ]
+	[ "$(offered metacache-boot -c x sta)" = "start status" ]
+	# Each that is offered is one.
+	for step in $(offered metacache-drain --from ''); do
+		run -78 metacache-drain -c /dev/null --from "$step"
+	done
+	[ "$(offered metacache-drain --from = kick)" = "kick-1 kick-2" ]
 }
 
 @test "files" {

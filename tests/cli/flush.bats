@@ -180,3 +180,172 @@ conflict() {
 	[ "$(bundles)" -ge 6 ]
 	storage_of >/dev/null
 }
+
+# ---- an upload that timed out and lands late, and a clock that was set back in between ----
+
+# tried_ahead KIND [ARG]…: a try that fails, made while the clock was an hour ahead; $late is the
+# name that it had.
+tried_ahead() {
+	local kind=$1
+	shift
+	run -74 --separate-stderr mc flush -q -u "$user" -o "obox_index_fs=fault:put@*=fail:posix:$W/store" "$@"
+	late=$(python3 - "$home/.state" $kind <<-'PY'
+		import json, sys
+		state = json.load(open(sys.argv[1]))
+		state["tried"] += 3600 * 10**9
+		json.dump(state, open(sys.argv[1], "w"))
+		ns, us = state["tried"], state["tried"] // 1000
+		if sys.argv[2] == "diff":
+		    print(f'{state["base"]}-{state["next"][:16]}{ns:016x}')
+		else:
+		    print(f'bundle.{us // 10**6:x}.{us % 10**6:05x}.{state["next"]}')
+	PY
+	)
+	stored=$(find "$W/store" -path "*$user/idx" -type d)
+	lists=$(ls "$stored")
+}
+# It lands, after the one that stands in for it.
+lands_late() {
+	cp "$stored/$(ls "$stored" | grep -vxF "$lists" | tail -1)" "$stored/$late"
+	echo more >>"$home/dovecot.list.index.log"
+	for _ in 1 2; do mc flush -q -u "$user" >/dev/null; done
+	[ ! -e "$stored/$late" ]
+	[ "$(mc flush -u "$user" -f json | jq -c '[.users[0].result, .summary.requests]')" = '["unchanged",0]' ]
+	diff <(tree_of "$home") <(storage_of >/dev/null && tree_of "$(find "$W/there/idx" -name "$user")")
+}
+
+@test "a diff that lands late is contained in the one after it, also after the clock was set back" {
+	mc flush -q -A >/dev/null
+	echo more >>"$home/dovecot.list.index.log"
+	tried_ahead diff
+	mc flush -q -u "$user" >/dev/null
+	[[ "$(jq -r '.diffs[0]' "$home/.state")" > "$late" ]]
+	[ "$(jq .tried "$home/.state")" = null ]
+	lands_late
+}
+
+@test "a base that lands late, the same" {
+	mc flush -q -A >/dev/null
+	echo more >>"$home/dovecot.list.index.log"
+	tried_ahead base --overwrite
+	mc flush -q -u "$user" --overwrite >/dev/null
+	[[ "$(jq -r .base "$home/.state")" > "$late" ]]
+	lands_late
+}
+
+# ---- a folder that was deleted, and one of the same id that is made again ----
+
+# deleted: the user's folder is in storage and on the backend `there`, and deleted here.
+deleted() {
+	mc flush -q -A >/dev/null
+	storage_of >/dev/null
+	folder=$(find "$home/mailboxes" -name dovecot.index.log -printf '%h\n' | sort | head -1)
+	there=$W/there${folder#"$W/here"}
+	id=${folder##*/}
+	stored=$(find "$W/store" -path "*$user/mailboxes/$id/idx" -type d)
+	rm -r "$folder"
+	mc flush -u "$user" -f json >"$BATS_TEST_TMPDIR/out"
+}
+# make_again FOLDER: as Dovecot makes a new one.
+make_again() {
+	mkdir -p "$1"
+	echo new >"$1/dovecot.index.log"
+	echo index >"$1/dovecot.index"
+}
+there() {
+	local program=$1
+	shift
+	"$BIN/metacache-$program" -q -c "$W/there/conf" -u "$user" "$@" >/dev/null
+}
+
+@test "a deleted folder: the root indexes say so, with what storage had of it, at the cost of no request" {
+	deleted
+	[ "$(jq -c '.summary | [.uploaded, .lists, .puts]' "$BATS_TEST_TMPDIR/out")" = '[1,1,1]' ]
+	[ "$(jq -c '[.gone, .gone_bundles]' "$home/.state")" = '[["'"$id"'"],{"'"$id"'":["'"$(ls "$stored")"'"]}]' ]
+	there refresh
+	[ ! -e "$there" ]
+	[ "$(jq -c .gone_bundles "${there%/mailboxes/*}/.state")" = "$(jq -c .gone_bundles "$home/.state")" ]
+	# Many mails in the same place: it is asked for by itself.
+	rm -r "$home"/mailboxes/*
+	(cd "${stored%/idx}" && touch mail{1..1001})
+	[ "$(mc flush -u "$user" -f json | jq .summary.lists)" = 3 ]
+	[ "$(jq '.gone_bundles | map_values(length) | [.[]] | add' "$home/.state")" = 2 ]
+}
+
+@test "made again here: it stands in for what was there" {
+	deleted
+	old=$(ls "$stored")
+	make_again "$folder"
+	[ "$(fields result,uploaded flush -u "$user")" = $'uploaded\t2' ]
+	[ ! -e "$stored/$old" ]
+	[ "$(jq -c '[.gone, .gone_bundles]' "$home/.state")" = '[null,null]' ]
+	diff <(tree_of "$home") <(storage_of >/dev/null && tree_of "$(find "$W/there/idx" -name "$user")")
+}
+
+@test "made again elsewhere first: a conflict, also when the root indexes were uploaded since" {
+	deleted
+	there refresh
+	make_again "$there"
+	echo theirs >>"$there/dovecot.index.log"
+	there flush -p 2
+	theirs=$(ls "$stored")
+	[ "$(wc -l <<<"$theirs")" = 1 ]
+	# A later upload, which is of something else.
+	echo more >>"$home/dovecot.list.index.log"
+	[ "$(fields uploaded flush -u "$user")" = 1 ]
+	make_again "$folder"
+	for _ in 1 2; do
+		says 65 "mailboxes/$id changed here, and storage has $theirs of another writer" flush -q -u "$user" -p 2
+		[ "$(ls "$stored")" = "$theirs" ]
+		[ "$(fields conflicts list "$user")" = 1 ]
+	done
+}
+
+@test "made again, and killed before the root indexes say so: it is no old one" {
+	deleted
+	make_again "$folder"
+	mc flush -q -u "$user" -p 2 >/dev/null
+	[ "$(jq -c .gone "$home/.state")" = '["'"$id"'"]' ]
+	tree_of "$home" >"$BATS_TEST_TMPDIR/whole"
+	mc refresh -q -u "$user" >/dev/null
+	diff "$BATS_TEST_TMPDIR/whole" <(tree_of "$home")
+	[ "$(fields changes list "$user")" = important ]
+	[ "$(fields result,uploaded flush -u "$user")" = $'uploaded\t1' ]
+	[ "$(jq -c .gone "$home/.state")" = null ]
+	storage_of >/dev/null
+	[ "$(cat "$there/dovecot.index.log")" = new ]
+}
+
+@test "left over elsewhere, and older than what was deleted: it does not come back" {
+	mc flush -q -A >/dev/null
+	storage_of >/dev/null
+	cp -a "$W/there" "$W/elsewhere"
+	world_change
+	mc flush -q -A --overwrite >/dev/null
+	tree_of "$W/there/idx" >/dev/null
+	folder=$(find "$home/mailboxes" -name dovecot.index.log -printf '%h\n' | sort | head -1)
+	there=$W/there${folder#"$W/here"}
+	rm -r "$folder"
+	mc flush -q -u "$user" >/dev/null
+	# It has a change of its own, so it is not removed; and it is not uploaded as if it was new.
+	echo mine >>"$there/dovecot.index.log"
+	there refresh || [ $? = 65 ]
+	[ -e "$there" ]
+	there flush || [ $? = 65 ]
+	[ "$(jq -c .gone "${there%/mailboxes/*}/.state")" = '["'"${folder##*/}"'"]' ]
+	[ "$(find "$W/store" -path "*$user/mailboxes/${folder##*/}/idx/*" | wc -l)" = 1 ]
+}
+
+@test "deleted according to an older program, which did not note the bundles: a conflict, never a guess" {
+	deleted
+	python3 - "$home/.state" <<-'PY'
+		import json, sys
+		state = json.load(open(sys.argv[1]))
+		del state["gone_bundles"]
+		json.dump(state, open(sys.argv[1], "w"))
+	PY
+	make_again "$folder"
+	says 65 "mailboxes/$id changed here" flush -q -u "$user"
+	[ "$(ls "$stored" | wc -l)" = 1 ]
+	[ "$(fields uploaded flush --overwrite -u "$user" -p 2)" = 2 ]
+}

@@ -12,11 +12,11 @@ setup() {
 }
 
 NAMES="username upload-within dev-major dev-minor bytes-used(0) last-access(0) bytes-used(1) last-access(1)
-	bytes-used(2) last-access(2) bytes-used(3) last-access(3) changes last-service cleanup-weight"
+	bytes-used(2) last-access(2) bytes-used(3) last-access(3) changes last-service conflicts obsolete cleanup-weight"
 
 row() { # row SEPARATOR USER CHANGES SERVICE
 	printf '%s' "$2"
-	printf "$1%s" 300 8 1 1 1700000000 0 0 20480 1700000001 3000000 1700000002 "$3" "$4" 1700000002
+	printf "$1%s" 300 8 1 1 1700000000 0 0 20480 1700000001 3000000 1700000002 "$3" "$4" 0 0 1700000002
 	echo
 }
 
@@ -33,7 +33,7 @@ row() { # row SEPARATOR USER CHANGES SERVICE
 
 @test "json and jsonl: the same fields, numbers as numbers, and only text as text" {
 	cat >"$BATS_TEST_TMPDIR/want" <<-END
-		{"bytes-used(0)":1,"bytes-used(1)":0,"bytes-used(2)":20480,"bytes-used(3)":3000000,"changes":"none","cleanup-weight":1700000002,"dev-major":8,"dev-minor":1,"last-access(0)":1700000000,"last-access(1)":0,"last-access(2)":1700000001,"last-access(3)":1700000002,"last-service":"imap","upload-within":300,"username":"user000001@example.com"}
+		{"bytes-used(0)":1,"bytes-used(1)":0,"bytes-used(2)":20480,"bytes-used(3)":3000000,"changes":"none","cleanup-weight":1700000002,"conflicts":0,"dev-major":8,"dev-minor":1,"last-access(0)":1700000000,"last-access(1)":0,"last-access(2)":1700000001,"last-access(3)":1700000002,"last-service":"imap","obsolete":0,"upload-within":300,"username":"user000001@example.com"}
 	END
 	diff "$BATS_TEST_TMPDIR/want" <(mc list -f json | jq -cS '.users[1]')
 	diff "$BATS_TEST_TMPDIR/want" <(mc list -f jsonl | jq -cS . | sed -n 2p)
@@ -127,6 +127,91 @@ order() { mc list -f tab --field username --sort "$@" | tail -n +2 | sed 's/user
 	[ "$(TZ=UTC mc list -f table --field unflushed-since '*1@*' | tail -1)" = "2023-11-14 22:13:23" ]
 	[ "$(mc list -f json --field all | jq '.users[1]["unflushed-since"]')" = 1700000003 ]
 	[ "$(mc list -f json | jq '.users[0] | has("unflushed-since")')" = false ]
+}
+
+# Another backend goes on with what this one flushed: in the search indexes of the first user, and
+# in all units of the second.
+elsewhere() {
+	mkdir "$home/fts-flatcurve"
+	echo words >"$home/fts-flatcurve/glass"
+	mc flushall -q >/dev/null
+	storage_of >/dev/null
+	echo there >>"$(find "$W/there/idx" -path "*/$user/*/glass")"
+	find "$W/there/idx" -path "*/${USERS[1]}/*.index.log" -exec sh -c 'echo there >>"$1"' - {} \;
+	"$BIN/metacache-flushall" -q -c "$W/there/conf" >/dev/null
+	mc rescan -q >/dev/null
+	second=$(find "$idx" -mindepth 2 -maxdepth 2 -name "${USERS[1]}")
+}
+# standing_is ROW…: of each user; also in a registry that is made from the .state files.
+standing_is() {
+	diff <(printf '%s\n' "$@") <(fields conflicts,obsolete list)
+	mc rescan -f json >"$BATS_TEST_TMPDIR/rescan"
+	[ "$(jq '.rescans[0] | .added + .corrected + .removed' "$BATS_TEST_TMPDIR/rescan")" = 0 ]
+	rm -f "$db"*
+	mc rescan -q >/dev/null
+	diff <(printf '%s\n' "$@") <(fields conflicts,obsolete list)
+}
+
+@test "obsolete: as a flush or a refresh finds it, until it is replaced" {
+	elsewhere
+	standing_is $'0\t0' $'0\t0' $'0\t0'
+	echo here >>"$home/fts-flatcurve/glass"
+	mc rescan -q >/dev/null
+	mc flush -q -n -u "$user" >/dev/null
+	standing_is $'0\t0' $'0\t0' $'0\t0'
+	mc flush -q -u "$user" >/dev/null
+	standing_is $'0\t1' $'0\t0' $'0\t0'
+	# Somebody has it open.
+	hold "$home/fts-flatcurve/glass" 0 0
+	mc refresh -q -u "$user" >/dev/null || [ $? = 75 ]
+	standing_is $'0\t1' $'0\t0' $'0\t0'
+	release
+	mc refresh -q -u "$user" >/dev/null
+	standing_is $'0\t0' $'0\t0' $'0\t0'
+	# A refresh is the first to see it.
+	hold "$second/dovecot.list.index.log" 0 0
+	mc refresh -q -u "${USERS[1]}" >/dev/null || [ $? = 75 ]
+	standing_is $'0\t0' $'0\t1' $'0\t0'
+	# A flush of what is unchanged does not ask storage, and does not forget it.
+	mc flushall -q >/dev/null
+	standing_is $'0\t0' $'0\t1' $'0\t0'
+}
+
+@test "conflicts: with each unit, until an operator has chosen" {
+	elsewhere
+	world_change
+	run -65 --separate-stderr mc flushall -q
+	standing_is $'0\t0' $'3\t0' $'0\t0'
+	[ "$(mc status -f json | jq -c '[.conflicts, .obsolete]')" = '[3,0]' ]
+	run -65 --separate-stderr mc refresh -q -u "${USERS[1]}"
+	standing_is $'0\t0' $'3\t0' $'0\t0'
+	# What was in its way is gone: it is current again.
+	find "$W/store" -path "*/${USERS[1]}/mailboxes/*-*" -delete
+	mc refresh -q -u "${USERS[1]}" >/dev/null || [ $? = 65 ]
+	standing_is $'0\t0' $'1\t0' $'0\t0'
+	mc flush -q --overwrite -u "${USERS[1]}" >/dev/null
+	standing_is $'0\t0' $'0\t0' $'0\t0'
+}
+
+@test "conflicts: a tree that was made without asking storage; bundles of two writers there" {
+	elsewhere
+	rm "$second/.state"
+	for _ in 1 2; do
+		run -65 --separate-stderr mc flush -q -u "${USERS[1]}"
+		standing_is $'0\t0' $'1\t0' $'0\t0'
+	done
+	mc refresh -q --discard-important -u "${USERS[1]}" >/dev/null
+	standing_is $'0\t0' $'0\t0' $'0\t0'
+	# Two diffs on one base: neither listing had the other's.
+	cp -a "$W/store" "$W/aside"
+	find "$W/there/idx" -path "*/${USERS[1]}/dovecot.list.index.log" -exec sh -c 'echo more >>"$1"' - {} \;
+	"$BIN/metacache-flushall" -q -c "$W/there/conf" -o "obox_index_fs=posix:$W/aside" >/dev/null
+	echo here >>"$second/dovecot.list.index.log"
+	mc flush -q -u "${USERS[1]}" >/dev/null
+	cp -an "$W/aside/." "$W/store/"
+	rm -r "$second"
+	run -65 --separate-stderr mc refresh -q -u "${USERS[1]}"
+	standing_is $'0\t0' $'1\t0' $'0\t0'
 }
 
 @test "only the registry is read: not the trees, not the store, and nothing is written" {

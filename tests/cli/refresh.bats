@@ -20,10 +20,10 @@ result() { fields result refresh -u "$user" "$@"; }
 	world_conf "$W/there"
 	bytes=$(find "$W/store" -path "*$user*" -name 'bundle.*' -printf '%s\n' | paste -sd+ | bc)
 	[ "$(there -u "$user" -f json | jq -c 'del(.users[0].duration_ms)')" = \
-		'{"users":[{"username":"'"$user"'","result":"created","created":3,"changed":0,"unchanged":0,"conflicts":0,"bytes":'"$bytes"',"error":null}]}' ]
+		'{"users":[{"username":"'"$user"'","result":"created","created":3,"changed":0,"unchanged":0,"conflicts":0,"bytes":'"$bytes"',"error":null,"discarded":0,"lost":null}]}' ]
 	diff <(tree_of "$home") <(tree_of "$(find "$W/there/idx" -name "$user")")
 	[ "$(there -u "$user" | head -1)" = \
-		$'username\tresult\tcreated\tchanged\tunchanged\tconflicts\tbytes\tduration_ms\terror' ]
+		$'username\tresult\tcreated\tchanged\tunchanged\tconflicts\tbytes\tduration_ms\terror\tdiscarded\tlost' ]
 	[ "$(there -u "$user" -f jsonl | jq -c '[.result, .unchanged, .bytes, (.duration_ms | type)]')" = \
 		'["refreshed_unchanged",3,0,"number"]' ]
 }
@@ -178,6 +178,40 @@ result() { fields result refresh -u "$user" "$@"; }
 	[ ! -e "$older" ]
 	[ "$(mc flushall -q -f json | jq -c '.summary | [.conflicts, .requests]')" = '[0,0]' ]
 	diff <(storage_of | grep "$user/dovecot") <(tree_of "$idx" | grep "$user/dovecot")
+}
+
+# killed COUNT: the refresh of a home that is obsolete ends after so many files were replaced.
+killed() {
+	elsewhere
+	run -137 "$KILLAT" at "$1" --after --only renameat2 --path "$home/dovecot.list.index" \
+		"$BIN/metacache-refresh" -q -c "$W/here/conf" -u "$user"
+	[ "$(jq -r '.installing != null' "$home/.state")" = true ]
+}
+
+@test "a refresh that was cut short is finished by the next, also if it ends again" {
+	killed 1
+	says 75 'a refresh was cut short' flush -q -u "$user"
+	run -137 "$KILLAT" at 1 --after --only renameat2 --path "$home/dovecot.list.index" \
+		"$BIN/metacache-refresh" -q -c "$W/here/conf" -u "$user"
+	mc refresh -q -u "$user" >/dev/null
+	diff <(tree_of "$home") <(tree_of "$(find "$W/there/idx" -name "$user")")
+	mc flushall -q >/dev/null
+	no_leftovers
+}
+
+@test "a refresh that was cut short, and somebody has changed what it left: a conflict, and kept" {
+	killed 1
+	echo flag >>"$home/dovecot.list.index.log"
+	for _ in 1 2; do
+		says 65 'root indexes changed here, and storage has' refresh -q -u "$user"
+		[ "$(tail -1 "$home/dovecot.list.index.log")" = flag ]
+	done
+	verify=0
+	mc verify -q -u "$user" --repair >/dev/null || verify=$?
+	[ "$verify" = 65 ]
+	[ "$(tail -1 "$home/dovecot.list.index.log")" = flag ]
+	mc refresh -q -u "$user" --discard-important >/dev/null
+	diff <(tree_of "$home") <(tree_of "$(find "$W/there/idx" -name "$user")")
 }
 
 @test "a refresh that was cut short, and storage has nothing any more: overwrite ends it" {

@@ -81,7 +81,7 @@ names() { fields username list | paste -sd' '; }
 
 @test "a hundred thousand rows go in seconds" {
 	sqlite3 "$db" "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000)
-		INSERT INTO users SELECT 'gone' || i, root, 0, 0, 300, 1, 0, 0, 0, 0, 0, 0, 0, 0, '', zeroblob(16), 0, NULL
+		INSERT INTO users SELECT 'gone' || i, root, 0, 0, 300, 1, 0, 0, 0, 0, 0, 0, 0, 0, '', zeroblob(16), 0, NULL, 0, 0
 		FROM n, users WHERE username = '$user'"
 	[ "$(timeout 60 "$BIN/metacache-remove" -q -c "$W/here/conf" --no-header -f tab 'gone*' | wc -l)" = 100000 ]
 	[ "$(names)" = "${USERS[*]}" ]

@@ -8,7 +8,8 @@ setup() {
 	# Known figures: those of the generated trees depend on time and file system.
 	sqlite3 "$db" "UPDATE users SET bytes0=1024, bytes1=0, bytes2=20480, bytes3=1000000,
 		access0=1700000000, access1=0, access2=1700000001, access3=1700000002, changes=0, unflushed=0;
-		UPDATE users SET changes=2, unflushed=1700000100 WHERE username LIKE '%1@%';
+		UPDATE users SET changes=2, unflushed=1700000100, conflicts=2 WHERE username LIKE '%1@%';
+		UPDATE users SET obsolete=3 WHERE username LIKE '%2@%';
 		UPDATE users SET changes=1, bytes2=0, access2=0 WHERE username LIKE '%2@%';
 		DELETE FROM notes WHERE name LIKE 'requests%' OR name LIKE 'bytes%';
 		INSERT INTO notes SELECT 'requests_' || column1, 5 FROM (VALUES ('put'), ('get'), ('head'), ('list'), ('delete'));
@@ -16,6 +17,7 @@ setup() {
 	now=$(date +%s)
 }
 note() { sqlite3 "$db" "INSERT OR REPLACE INTO notes VALUES ('$1', $2)"; }
+no_conflicts() { sqlite3 "$db" "UPDATE users SET conflicts = 0"; }
 unflushed() { sqlite3 "$db" "UPDATE users SET unflushed = $((now - $1)) WHERE changes = 2"; }
 
 @test "tables: the whole, priorities, roots, requests, the last rescan" {
@@ -24,8 +26,8 @@ unflushed() { sqlite3 "$db" "UPDATE users SET unflushed = $((now - $1)) WHERE ch
 	note rescan_bytes_off 2048
 	TZ=UTC mc status -f table -o metacache_max_space=4M >"$BATS_TEST_TMPDIR/out"
 	diff - <(sed -n '1,9p' "$BATS_TEST_TMPDIR/out") <<-END
-		users  bytes-used  max-space  used  max-grace  none  unimportant  important  unflushed-since
-		    3        2.9M       4.0M   73%       1.0G     1            1          1  2023-11-14 22:15:00
+		users  bytes-used  max-space  used  max-grace  none  unimportant  important  unflushed-since      conflicts  obsolete
+		    3        2.9M       4.0M   73%       1.0G     1            1          1  2023-11-14 22:15:00          2         3
 
 		priority  indexes         users  bytes-used  used  limit
 		       0  root                3        3.0K    0%    10%
@@ -58,8 +60,8 @@ unflushed() { sqlite3 "$db" "UPDATE users SET unflushed = $((now - $1)) WHERE ch
 @test "json and jsonl: one document" {
 	mc status -f json -o metacache_max_space=4M >"$BATS_TEST_TMPDIR/out"
 	[ "$(wc -l <"$BATS_TEST_TMPDIR/out")" = 1 ]
-	[ "$(jq -c '[.users, .bytes, .max_space, .percent, .changes, .unflushed_since, .max_grace]' "$BATS_TEST_TMPDIR/out")" = \
-		'[3,3044032,4194304,73,{"none":1,"unimportant":1,"important":1},1700000100,1073741824]' ]
+	[ "$(jq -c '[.users, .bytes, .max_space, .percent, .changes, .unflushed_since, .max_grace, .conflicts, .obsolete]' "$BATS_TEST_TMPDIR/out")" = \
+		'[3,3044032,4194304,73,{"none":1,"unimportant":1,"important":1},1700000100,1073741824,2,3]' ]
 	[ "$(jq -c '.priorities[2]' "$BATS_TEST_TMPDIR/out")" = \
 		'{"priority":2,"users":2,"bytes":40960,"percent":1,"limit_percent":50}' ]
 	[ "$(jq -c '.roots[] | [.path, .configured, .users, .bytes]' "$BATS_TEST_TMPDIR/out")" = \
@@ -102,6 +104,7 @@ unflushed() { sqlite3 "$db" "UPDATE users SET unflushed = $((now - $1)) WHERE ch
 	for line in "metacache_users{root=\"$idx\"} 3" 'metacache_priority_users{priority="2"} 2' \
 		'metacache_changed_users{changes="important"} 1' \
 		'metacache_oldest_unflushed_change_timestamp_seconds 1700000100' \
+		'metacache_conflict_units 2' 'metacache_obsolete_units 3' \
 		"metacache_used_bytes{root=\"$idx\",priority=\"3\"} 3000000" 'metacache_max_space_bytes 4194304' \
 		'metacache_priority_limit_ratio{priority="2"} 0.50' 'metacache_storage_requests_total{kind="put"} 5' \
 		'metacache_storage_bytes_total{kind="delete"} 7' 'metacache_last_rescan_rows{change="added"} 3'; do
@@ -199,21 +202,27 @@ plugin() {
 DISK="--warn-disk 100 --crit-disk 100"
 
 @test "--check: all is well, and the performance data can be read" {
+	no_conflicts
 	unflushed 60
 	plugin 0 "OK - 3 users, 2.9M of 4.0M (73%) | users=3;;;0 bytes=3044032B;4194304;1077936128;0;4194304 unflushed=6" \
 		$DISK -o metacache_max_space=4M
-	[[ "$(<"$BATS_TEST_TMPDIR/out")" =~ \ important=1\;\;\;0\ \'disk\ $idx\'=[0-9]+%\;100\;100\;0\;100\ rescan_age=[0-9]+s\;172800\;604800\;0$ ]]
+	[[ "$(<"$BATS_TEST_TMPDIR/out")" =~ \ important=1\;\;\;0\ conflicts=0\;0\;\;0\ obsolete=3\;\;\;0\ \'disk\ $idx\'=[0-9]+%\;100\;100\;0\;100\ rescan_age=[0-9]+s\;172800\;604800\;0$ ]]
 	[ ! -s "$BATS_TEST_TMPDIR/err" ]
 	plugin 0 "OK - 3 users, 2.9M | users=3;;;0 bytes=3044032B;;;0 unflushed" $DISK --warn-usage 0 --crit-usage 0
 	sqlite3 "$db" 'UPDATE users SET changes = 0, unflushed = 0'
-	plugin 0 " unflushed=0s;900;3600;0 important=0;;;0 " $DISK
+	plugin 0 " unflushed=0s;900;3600;0 important=0;;;0 conflicts=" $DISK
 	# A clock that was set back.
 	unflushed -1000
 	plugin 0 " unflushed=0s;" $DISK
 }
 
 @test "--check: each threshold, warning and critical" {
+	unflushed 60
+	plugin 1 "WARNING - 2 units in conflict; 3 users" $DISK
+	[[ "$(<"$BATS_TEST_TMPDIR/out")" == *" conflicts=2;0;;0 obsolete=3;;;0 "* ]]
 	unflushed 1000
+	plugin 2 "CRITICAL - an important change is not uploaded for 16 minutes, 2 units in conflict; 3" $DISK --crit-unflushed 1min
+	no_conflicts
 	plugin 1 "WARNING - an important change is not uploaded for 16 minutes; 3 users" $DISK
 	plugin 0 " unflushed=100" $DISK --warn-unflushed 20min
 	plugin 2 "CRITICAL - an important change is not uploaded for 16 minutes" $DISK --crit-unflushed '999 secs'
@@ -238,6 +247,7 @@ DISK="--warn-disk 100 --crit-disk 100"
 }
 
 @test "--check: what cannot be seen is 3, also wrong calls and settings" {
+	no_conflicts
 	unflushed 0
 	mv "$idx" "$W/away"
 	plugin 3 "UNKNOWN - ask for the free space of $idx: No such file or directory; 3 users"

@@ -133,7 +133,7 @@ results() { fields username,result update-userdb "$@" | sed 's/@[^\t]*//; s/\t/=
 	[ "$(aliases)" = "$before" ]
 	# It does not go on like this for a million users.
 	sqlite3 "$db" "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100)
-		INSERT INTO users SELECT 'many' || i, root, 0, 0, 300, 1, 0, 0, 0, 0, 0, 0, 0, 0, '', zeroblob(16), 0, NULL
+		INSERT INTO users SELECT 'many' || i, root, 0, 0, 300, 1, 0, 0, 0, 0, 0, 0, 0, 0, '', zeroblob(16), 0, NULL, 0, 0
 		FROM n, users WHERE username = '$user'"
 	: >"$rules.log"
 	mc update-userdb 'many*' >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err" && return 1
@@ -163,7 +163,7 @@ results() { fields username,result update-userdb "$@" | sed 's/@[^\t]*//; s/\t/=
 
 @test "many users: 500 in a request" {
 	sqlite3 "$db" "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1300)
-		INSERT INTO users SELECT 'many' || i, root, 0, 0, 300, 1, 0, 0, 0, 0, 0, 0, 0, 0, '', zeroblob(16), 0, NULL
+		INSERT INTO users SELECT 'many' || i, root, 0, 0, 300, 1, 0, 0, 0, 0, 0, 0, 0, 0, '', zeroblob(16), 0, NULL, 0, 0
 		FROM n, users WHERE username = '$user'"
 	[ "$(mc update-userdb -f json 'many*' | jq .summary.unknown)" = 1300 ]
 	[ "$(paste -sd' ' "$rules.log")" = "500 500 300" ]

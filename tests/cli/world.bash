@@ -79,13 +79,14 @@ release() {
 	holder=
 }
 
-# Somebody works on every user: all bytes of all lock files are held.
+# hold_user_locks [F_RDLCK]: somebody works on every user: all bytes of all lock files are held; or,
+# as sessions do, shared.
 hold_user_locks() {
-	python3 - "$W/here/state/locks" 3>&- <<-'PY' >"$BATS_TEST_TMPDIR/held" &
+	python3 - "$W/here/state/locks" "${1:-F_WRLCK}" 3>&- <<-'PY' >"$BATS_TEST_TMPDIR/held" &
 		import fcntl, os, struct, sys, time
 		for name in os.listdir(sys.argv[1]):
 		    fd = os.open(os.path.join(sys.argv[1], name), os.O_RDWR)
-		    fcntl.fcntl(fd, 37, struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
+		    fcntl.fcntl(fd, 37, struct.pack("hhqqi4x", getattr(fcntl, sys.argv[2]), os.SEEK_SET, 0, 0, 0))
 		print("held", flush=True)
 		time.sleep(600)
 	PY

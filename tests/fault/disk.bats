@@ -137,6 +137,48 @@ clean_folders_on_full() {
 
 @test "clean of folders only, on an ext4 without a free byte" { clean_folders_on_full ext4; }
 
+# Each user has something else: nothing, search indexes that are behind, flags that only this
+# backend has.
+prune_on_full() {
+	local there
+	mount_small "$1"
+	world_make "$T/disk/world" 3
+	mv "$WORLD/here/state" "$T/state"
+	sed -i "s#^state_dir = .*#state_dir = $T/state#" "$WORLD/here/conf"
+	{ printf '\there\n' && printf '%s\tthere\n' "${USERS[@]}"; } >"$T/map"
+	echo "director = map:$T/map" >>"$WORLD/here/conf"
+	mkdir "$(echo "$WORLD"/here/idx/??/"${USERS[1]}")/fts-flatcurve"
+	echo words >"$(echo "$WORLD"/here/idx/??/"${USERS[1]}")/fts-flatcurve/x"
+	mc flushall -q >/dev/null
+	storage_of >/dev/null
+	there=$(echo "$WORLD"/there/idx/??/"${USERS[1]}")
+	echo theirs >>"$there/fts-flatcurve/x"
+	"$BIN/metacache-flushall" -q -c "$WORLD/there/conf" >/dev/null
+	rm -rf "$WORLD/there"
+	echo ours >>"$(echo "$WORLD"/here/idx/??/"${USERS[1]}")/fts-flatcurve/x"
+	for log in "$WORLD"/here/idx/??/"${USERS[2]}"/mailboxes/*/dovecot.index.log; do echo changed >>"$log"; done
+	tree_of "$WORLD/here/idx" | grep -v "${USERS[1]}" >"$T/whole"
+	fill
+	for user in "${USERS[@]}"; do
+		[ "$(free_bytes)" = 0 ]
+		mc prune -q --delete --older-than 0 -u "$user" -f json >"$T/out" 2>"$T/err" || { cat "$T/err"; return 1; }
+		[ "$(jq -c '.users[0].deleted' "$T/out")" = true ]
+		jq -r '.users[0].reason' "$T/out" >>"$T/reasons"
+		# Full again for the next one, but for what .trash keeps.
+		dd if=/dev/zero of="$T/disk/fill.$user" bs=1024 2>/dev/null || true
+	done
+	[ "$(paste -sd' ' "$T/reasons")" = 'unchanged obsolete flushed' ]
+	[ -z "$(tree_of "$WORLD/here/idx")" ]
+	no_leftovers
+	rm "$T/disk"/fill.*
+	[ "$(stat -c %s "$WORLD/here/idx/.trash/spare/reserve")" = 65536 ]
+	diff "$T/whole" <(storage_of | grep -v "${USERS[1]}")
+}
+
+@test "prune on a tmpfs without a free byte" { prune_on_full tmpfs; }
+
+@test "prune on an ext4 without a free byte" { prune_on_full ext4; }
+
 @test "flush and refresh on a disk without a free byte" {
 	mount_small tmpfs
 	world_make "$T/disk/world"

@@ -206,6 +206,11 @@ long_log() {
 	[ -z "$(ls cache/tmp)" ]
 }
 
-@test "under fire" { "$FIRE" "$W/fire" "${FIRE_SECONDS:-10}"; }
+@test "under fire, with rescans back to back" {
+	"$FIRE" "$W/fire" "${FIRE_SECONDS:-10}" -- "$BIN/fscache-rescan" -q -c "$W/conf" "$W/fire"
+}
 
-@test "under fire, writers killed" { "$FIRE" -k "$W/fire" "${FIRE_SECONDS:-5}"; }
+@test "under fire, with rescans, and writers killed" {
+	"$FIRE" -k "$W/fire" "${FIRE_SECONDS:-5}" -- "$BIN/fscache-rescan" -q -c "$W/conf" "$W/fire"
+	[ -z "$(ls fire/tmp)" ]
+}

@@ -42,6 +42,21 @@ mc() {
 	json_kept "$BIN/metacache-$program" -c "$WORLD/here/conf" "$@"
 }
 
+# other_boot SCRIPT: a piece of bash in another boot than the one that runs: with a /proc of its own.
+# `mc` is the programs.
+other_boot() {
+	export BIN WORLD
+	unshare -m -p -f --mount-proc bash -ec 'mc() { "$BIN/metacache-$1" -q -c "$WORLD/here/conf" "${@:2}" >/dev/null; }
+		'"$1"
+}
+
+# world_crash: all of it was uploaded and then changed in a boot that crashed. Another one runs.
+world_crash() {
+	other_boot 'mc boot start; mc flushall'
+	world_change
+	mc boot start -q >/dev/null
+}
+
 # world_change [BACKEND]: something changes in every unit, as Dovecot would do it: logs grow, an
 # index is replaced.
 world_change() {

@@ -87,6 +87,41 @@ same_count() { [ "$(wc -l <"$1")" = "$(wc -l <"$2")" ]; }
 	sweep "$BIN/metacache-refresh" -q -c "$WORLD/here/conf" -u "${USERS[0]}"
 }
 
+refresh_or_conflict() { "$BIN/metacache-refresh" -q -c "$WORLD/here/conf" "$@" || [ $? = 65 ]; }
+
+@test "refresh of an obsolete home, killed anywhere while a session writes: what it wrote is kept" {
+	local mark=a-flag-that-a-session-set
+	prepare() {
+		world_make "$W"
+		mc flushall -q >/dev/null
+		storage_of >/dev/null
+		world_change there
+		"$BIN/metacache-flushall" -q -c "$WORLD/there/conf" >/dev/null
+		log=$(echo "$WORLD"/here/idx/??/*/dovecot.list.index.log)
+		old=$(stat -c %i "$log")
+		: >"$T/written"
+	}
+	# Into the log that it has open, until nobody can have that any more, and into the one that it
+	# would open.
+	promises() {
+		local file
+		while read -r file; do
+			echo "$mark" >>"$file"
+			echo . >>"$T/written"
+		done < <(find "$WORLD/here/idx" \( -path '*/swap-*' -inum "$old" -o -samefile "$log" \))
+	}
+	finished() {
+		[ "$(grep -rFl "$mark" "$WORLD/here/idx" | wc -l)" = "$(wc -l <"$T/written")" ] || {
+			grep -rFl "$mark" "$WORLD/here/idx"
+			return 1
+		}
+	}
+	prepare
+	export -f refresh_or_conflict
+	export BIN WORLD
+	sweep bash -c 'refresh_or_conflict -u "$1"' refresh "${USERS[0]}"
+}
+
 # A second run finds nothing to clean, which is 67.
 clean_until_gone() { "$BIN/metacache-clean" -q -c "$WORLD/here/conf" "$@" || [ $? = 67 ]; }
 
@@ -143,6 +178,83 @@ clean_until_gone() { "$BIN/metacache-clean" -q -c "$WORLD/here/conf" "$@" || [ $
 	finished() { [ -z "$(tree_of "$WORLD/here/idx")" ] && no_leftovers && stored_is_whole; }
 	prepare
 	sweep "$BIN/metacache-clean" -q -c "$WORLD/here/conf" -A --max-space -o metacache_max_space=1B
+}
+
+# Every user belongs to another backend, however short he has been away.
+prune_all_old() {
+	printf '\there\n%s\tthere\n' "${USERS[0]}" >"$T/map"
+	sweep "$BIN/metacache-prune" -q -c "$WORLD/here/conf" --delete --older-than 0 -A -o "director=map:$T/map" "$@"
+}
+here_is_gone_or_whole() { [ -z "$(tree_of "$WORLD/here/idx")" ] || here_is_whole; }
+# Uploads only add.
+stored_is_kept() { [ -z "$(comm -23 "$T/objects" <(find "$WORLD/store" -type f | sort))" ]; }
+note_stored() { find "$WORLD/store" -type f | sort >"$T/objects"; }
+
+@test "prune of what only this backend has, killed anywhere: the tree is whole, or gone and in storage" {
+	prepare() {
+		world_make "$W"
+		mc flushall -q >/dev/null
+		world_change
+		tree_of "$WORLD/here/idx" >"$T/whole"
+		note_stored
+	}
+	promises() {
+		here_is_gone_or_whole && stored_is_kept || return
+		storage_of >"$T/stored" || return
+		[ -n "$(tree_of "$WORLD/here/idx")" ] || diff "$T/stored" "$T/whole"
+	}
+	finished() {
+		[ -z "$(tree_of "$WORLD/here/idx")" ] && no_leftovers && stored_is_whole && stored_is_kept
+	}
+	prepare
+	prune_all_old
+}
+
+# Another backend goes on with what this one flushed; search indexes change here.
+obsolete_here() {
+	world_make "$W"
+	mkdir "$(echo "$WORLD"/here/idx/??/*@*)/fts-flatcurve"
+	echo words >"$(echo "$WORLD"/here/idx/??/*@*)/fts-flatcurve/x"
+	mc flushall -q >/dev/null
+	storage_of >/dev/null
+	world_change there
+	echo theirs >>"$(echo "$WORLD"/there/idx/??/*@*/fts-flatcurve/x)"
+	"$BIN/metacache-flushall" -q -c "$WORLD/there/conf" >/dev/null
+	tree_of "$WORLD/there/idx" >"$T/stored"
+	echo ours >>"$(echo "$WORLD"/here/idx/??/*@*/fts-flatcurve/x)"
+}
+stored_is_as_it_was() { stored_is_kept && diff <(storage_of) "$T/stored"; }
+
+@test "prune of an obsolete home, killed anywhere" {
+	prepare() {
+		obsolete_here
+		tree_of "$WORLD/here/idx" >"$T/whole"
+		note_stored
+	}
+	promises() { here_is_gone_or_whole && stored_is_as_it_was; }
+	finished() { [ -z "$(tree_of "$WORLD/here/idx")" ] && no_leftovers && stored_is_as_it_was; }
+	prepare
+	prune_all_old
+}
+
+@test "prune --discard-important, killed anywhere: the tree is whole or gone; cut short, it is kept in .trash" {
+	prepare() {
+		obsolete_here
+		world_change
+		tree_of "$WORLD/here/idx" >"$T/whole"
+		note_stored
+	}
+	promises() { here_is_gone_or_whole && stored_is_as_it_was; }
+	finished() {
+		[ -z "$(tree_of "$WORLD/here/idx")" ] && stored_is_as_it_was &&
+			[ -z "$(find "$WORLD"/here/idx/.trash -mindepth 1 -maxdepth 1 ! -name spare ! -name 'kept-*')" ] || return
+		# Nobody has looked at it twice, so it is there, whole.
+		kept=$(echo "$WORLD"/here/idx/.trash/kept-*)
+		[ ! -e "$kept" ] ||
+			diff <(tree_of "$kept") <(sed "s#\./../${USERS[0]}/#./#" "$T/whole")
+	}
+	prepare
+	prune_all_old --discard-important
 }
 
 @test "rescan, killed anywhere: the next one has the registry right" {
@@ -231,4 +343,80 @@ clean_until_gone() { "$BIN/metacache-clean" -q -c "$WORLD/here/conf" "$@" || [ $
 	}
 	prepare
 	sweep "$BIN/metacache-verify" -q -c "$WORLD/here/conf" -A --repair
+}
+
+@test "boot start and stop, killed anywhere: the file is the old one or the new one" {
+	reboots() { sed 's/ .* / /' "$WORLD/here/state/reboots" 2>/dev/null | sed -n '2,$p'; }
+	prepare() {
+		world_make "$W"
+		other_boot 'mc boot start'
+		reboots >"$T/old"
+	}
+	promises() {
+		[ "$(head -1 "$WORLD/here/state/reboots")" = 'metacache-tools reboots 1' ] &&
+			diff <(reboots | head -1) "$T/old" && [ "$(reboots | wc -l)" -le 2 ]
+	}
+	finished() { promises && [ "$(reboots | wc -l)" = 2 ] && mc boot status >/dev/null; }
+	prepare
+	sweep "$BIN/metacache-boot" -q -c "$WORLD/here/conf" start
+	marked() { mc boot status -f json | jq -r '.boots[1].clean | type'; }
+	prepare() {
+		world_make "$W"
+		other_boot 'mc boot start'
+		mc boot start -q >/dev/null
+		reboots >"$T/old"
+	}
+	promises() { diff <(reboots) "$T/old" && [[ "$(marked)" =~ ^(null|number)$ ]]; }
+	finished() { promises && [ "$(marked)" = number ]; }
+	sweep "$BIN/metacache-boot" -q -c "$WORLD/here/conf" stop
+}
+
+# Nothing that changed before the crash is lost before or after it is given up.
+changes_are_somewhere() {
+	! sed 's/ .*//' "$T/changed" |
+		grep -vxFf <(find "$WORLD/here/idx" -type f -exec sha256sum {} + | sed 's/ .*//')
+}
+only_kept_ones() {
+	[ -z "$(find "$WORLD/here/idx/.trash" -mindepth 1 -maxdepth 1 ! -name spare ! -name 'kept-*')" ] && changes_are_somewhere
+}
+crashed_world() {
+	world_make "$W"
+	world_crash
+	storage_of >"$T/stored"
+	tree_of "$WORLD/here/idx" >"$T/changed"
+}
+
+@test "refresh of what a crash left, killed anywhere: each unit is the old one or storage's, and no change is lost" {
+	prepare() { crashed_world; }
+	promises() {
+		tree_of "$WORLD/here/idx" >"$T/now"
+		only_from "$T/now" "$T/changed" "$T/stored" && same_count "$T/now" "$T/stored" && changes_are_somewhere
+	}
+	finished() { diff <(tree_of "$WORLD/here/idx") "$T/stored" && only_kept_ones; }
+	prepare
+	sweep "$BIN/metacache-refresh" -q -c "$WORLD/here/conf" -u "${USERS[0]}"
+}
+
+@test "rescan after a crash, killed anywhere: the home is there or gone, and no change is lost" {
+	prepare() { crashed_world; }
+	promises() {
+		tree_of "$WORLD/here/idx" >"$T/now"
+		{ [ ! -s "$T/now" ] || diff "$T/now" "$T/changed"; } && changes_are_somewhere
+	}
+	finished() { [ -z "$(tree_of "$WORLD/here/idx")" ] && only_kept_ones && [ "$(mc list | wc -l)" = 1 ]; }
+	prepare
+	sweep "$BIN/metacache-rescan" -q -c "$WORLD/here/conf"
+}
+
+@test "the end of drain, killed anywhere: what is marked clean is uploaded" {
+	prepare() {
+		world_make "$W"
+		mc boot start -q >/dev/null
+		tree_of "$WORLD/here/idx" >"$T/whole"
+	}
+	state() { mc boot status -f json | jq -r '.boots[0].state'; }
+	promises() { here_is_whole && { [ "$(state)" = running ] || stored_is_whole; }; }
+	finished() { here_is_whole && stored_is_whole && [ "$(state)" = stopped ] && no_leftovers; }
+	prepare
+	sweep "$BIN/metacache-drain" -q -c "$WORLD/here/conf" --from flush-3
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/vec.h"
+#include "bundle/bundle_gone.h"
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t len);
 
@@ -30,6 +31,16 @@ static inline void need_names(const struct str_vec *a, const struct str_vec *b)
 	need(a->count == b->count);
 	for (size_t i = 0; i < a->count; i++)
 		need_text(a->items[i], b->items[i]);
+}
+
+static inline void need_gone(const struct bundle_gone_vec *a, const struct bundle_gone_vec *b)
+{
+	need(a->count == b->count);
+	for (size_t i = 0; i < a->count; i++) {
+		need_text(a->items[i].id, b->items[i].id);
+		need(a->items[i].noted == b->items[i].noted);
+		need_names(&a->items[i].bundles, &b->items[i].bundles);
+	}
 }
 
 /* A new directory in TMPDIR, which is left there. */

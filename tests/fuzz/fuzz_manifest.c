@@ -58,7 +58,7 @@ static void need_same(const struct bundle_manifest *a, const struct bundle_manif
 	need_text(a->host, b->host);
 	need_text(a->base, b->base);
 	need_names(&a->includes, &b->includes);
-	need_names(&a->gone, &b->gone);
+	need_gone(&a->gone, &b->gone);
 	need(a->files.count == b->files.count);
 	for (size_t i = 0; i < a->files.count; i++)
 		need_file(&a->files.items[i], &b->files.items[i]);

@@ -25,6 +25,8 @@ static void check(const struct state *state)
 	for (size_t i = 1; i < state->files.count; i++)
 		need(strcmp(state->files.items[i - 1].name, state->files.items[i].name) < 0);
 	need(state_matches(state, &state->files) == (state->base != NULL));
+	need(state_accounts_for(state, &state->files) &&
+	     state_accounts_for(state, &state->replaced));
 }
 
 /* Sizes of what there is none of, and a position without an index, mean nothing
@@ -43,14 +45,17 @@ static void need_same(const struct state *a, const struct state *b)
 	need_names(&a->superseded, &b->superseded);
 	need_names(&a->unmerged, &b->unmerged);
 	need_names(&a->folders, &b->folders);
-	need_names(&a->gone, &b->gone);
+	need_gone(&a->gone, &b->gone);
 	need(b->base_bytes == (a->base ? a->base_bytes : 0));
 	need(b->diff_bytes == (a->diffs.count > 0 ? a->diff_bytes : 0));
 	need(a->log.indexid == b->log.indexid);
 	need(a->log.indexid == 0 ||
 	     (a->log.file_seq == b->log.file_seq && a->log.offset == b->log.offset));
-	need(a->uploaded_ns == b->uploaded_ns && a->last_access == b->last_access);
-	need(a->refresh == b->refresh && state_same_files(&a->files, &b->files));
+	need(a->uploaded_ns == b->uploaded_ns && a->tried_ns == b->tried_ns &&
+	     a->last_access == b->last_access);
+	need(a->refresh == b->refresh && a->standing == b->standing &&
+	     state_same_files(&a->files, &b->files));
+	need(state_same_files(&a->replaced, &b->replaced));
 }
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t len)

@@ -6,6 +6,57 @@
 #define BASE "bundle.6553f100.1e240.00112233445566778899aabbccddeeff"
 #define DIGEST "00112233445566778899aabbccddeeff"
 
+/* The names of what was listed of folders that are gone, where somebody noted them. */
+static void test_gone(void **state)
+{
+	static const struct {
+		const char *members;
+		const char *says; /* NULL: accepted */
+	} rows[] = {
+		{ "\"gone\":[\"" DIGEST "\"],\"gone_bundles\":{\"" DIGEST "\":[]}", NULL },
+		{ "\"gone\":[\"" DIGEST "\"],\"gone_bundles\":{\"x\":1}", NULL },
+		{ "\"gone\":[\"" DIGEST "\"],\"gone_bundles\":null", NULL },
+		{ "\"gone\":[\"" DIGEST "\"],\"gone_bundles\":[]", "\"gone_bundles\"" },
+		{ "\"gone\":[\"" DIGEST "\"],\"gone_bundles\":{\"" DIGEST "\":1}",
+		  "\"gone_bundles\"" },
+		{ "\"gone\":[\"" DIGEST "\"],\"gone_bundles\":{\"" DIGEST "\":[1]}",
+		  "\"gone_bundles\": an item is no name of a bundle" },
+		{ "\"gone\":[\"" DIGEST "\"],\"gone_bundles\":{\"" DIGEST "\":[\"../x\"]}",
+		  "\"gone_bundles\": \"../x\" is no name of a bundle" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		autofree char *text = xasprintf(
+			"{\"version\":1,\"type\":\"base\",\"username\":\"u\",\"unit\":\"\",\"unit_"
+			"id\":\"\",\"host\":\"h\",\"created\":1,\"files\":[],%s}",
+			rows[i].members);
+		automanifest struct bundle_manifest manifest = { 0 };
+		struct err err = { 0 };
+		int ret = bundle_manifest_read(text, strlen(text), &manifest, &err);
+
+		if ((ret < 0) != (rows[i].says != NULL) ||
+		    (ret < 0 && !strstr(err.msg, rows[i].says)))
+			fail_msg("%s: %s", rows[i].members, err.msg);
+	}
+}
+
+static void test_gone_is_before(void **state)
+{
+	static char first[] = "bundle.6553f100.1e240." DIGEST, second[] = BASE "-" DIGEST;
+	static char *items[] = { first, second };
+	const struct bundle_gone gone = { .noted = true, .bundles = { items, 2, 2 } };
+	const struct bundle_gone nothing = { .noted = true }, unknown = { .noted = false };
+
+	(void)state;
+	assert_true(bundle_gone_is_before(&gone, first));
+	assert_true(bundle_gone_is_before(&gone, BASE));
+	assert_true(bundle_gone_is_before(&gone, "bundle.6553f0ff.00000." DIGEST));
+	assert_false(bundle_gone_is_before(&gone, "bundle.6553f100.1e241." DIGEST));
+	assert_false(bundle_gone_is_before(&nothing, "bundle.1.00000." DIGEST));
+	assert_true(bundle_gone_is_before(&unknown, "bundle.7fffffff.00000." DIGEST));
+}
+
 static void test_round_trip(void **state)
 {
 	automanifest struct bundle_manifest manifest =
@@ -19,7 +70,8 @@ static void test_round_trip(void **state)
 	manifest.username = xstrdup("we\"ird\\ \xc3\xbc@example.com");
 	vec_push(&manifest.includes, xstrdup(BASE));
 	vec_push(&manifest.includes, xstrdup(BASE "-" DIGEST));
-	vec_push(&manifest.gone, xstrdup(FOLDER_ID));
+	bundle_gone_add(&manifest.gone, FOLDER_ID, &manifest.includes);
+	bundle_gone_add(&manifest.gone, DIGEST, NULL);
 	add_file(&manifest, "dovecot.index", "abc", 3);
 	add_file(&manifest, "quote\"back\\slash", "", 0);
 	manifest.files.items[1].mtime_ns = INT64_MIN;
@@ -32,7 +84,12 @@ static void test_round_trip(void **state)
 	assert_string_equal(back.host, "backend-1");
 	assert_int_equal(back.created_ns, BASE_TIME_NS);
 	assert_int_equal(back.includes.count, 2);
-	assert_string_equal(back.gone.items[0], FOLDER_ID);
+	assert_int_equal(back.gone.count, 2);
+	assert_string_equal(back.gone.items[0].id, FOLDER_ID);
+	assert_true(back.gone.items[0].noted);
+	assert_int_equal(back.gone.items[0].bundles.count, 2);
+	assert_string_equal(back.gone.items[0].bundles.items[1], BASE "-" DIGEST);
+	assert_false(back.gone.items[1].noted);
 	assert_int_equal(back.files.items[0].size_bytes, 3);
 	assert_memory_equal(back.files.items[0].digest, manifest.files.items[0].digest,
 			    HASH_CONTENT_SIZE);
@@ -122,6 +179,7 @@ static const struct {
 	{ "includes", "[1]", "member \"includes\": item 0 is no text" },
 	{ "includes", "[\"" BASE "\",\"../x\"]", "\"includes\" can't be \"../x\"" },
 	{ "gone", "[\"\"]", "\"gone\" can't be \"\"" },
+	{ "gone_bundles", "{\"" DIGEST "\":[\"../x\"]}", NULL }, /* of no folder that is gone */
 	{ "gone", "[null]", "member \"gone\": item 0 is no text" },
 	{ "files", NULL, "files" },
 	{ "files", "{}", "files" },
@@ -369,6 +427,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_members),
+		cmocka_unit_test(test_gone),
+		cmocka_unit_test(test_gone_is_before),
 		cmocka_unit_test(test_origins),
 		cmocka_unit_test(test_many_ranges),
 		cmocka_unit_test(test_twice),

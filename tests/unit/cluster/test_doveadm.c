@@ -156,17 +156,24 @@ static void test_refused(void **state)
 	end(&f);
 }
 
+#define ROW(user) "{\"username\":\"" user "\",\"service\":\"imap\",\"pid\":\"1\",\"ip\":\"::1\"}"
+
 static void test_who(void **state)
 {
 	static const struct {
 		const char *body;
 		int sessions; /* -1: an error */
 	} rows[] = {
-		{ "[[\"doveadmResponse\",[{\"username\":\"a@x\"},{}],\"t\"]]", 2 },
-		{ "[[\"doveadmResponse\",[],\"t\"]]", 0 },
-		{ "[[\"doveadmResponse\",{},\"t\"]]", -1 },
-		{ "[[\"doveadmResponse\",[],\"u\"]]", -1 },
-		{ "[[\"error\",{\"type\":\"exitCode\",\"exitCode\":67},\"t\"]]", -1 },
+		{ "[[\"doveadmResponse\",[" ROW("a@x") "," ROW("A@x") "," ROW("b@x") "],\"0\"]]",
+		  2 },
+		{ "[[\"doveadmResponse\",[],\"0\"]]", 0 },
+		{ "[[\"doveadmResponse\",[" ROW("a@x") ",{}],\"0\"]]", -1 },
+		{ "[[\"doveadmResponse\",[{\"username\":\"a@x\"}],\"0\"]]", -1 },
+		/* What Dovecot 2.3.19 says without separateConnections. */
+		{ "[[\"doveadmResponse\",[" ROW("b@x") "]," ROW("a@x") ",\"0\"]]", -1 },
+		{ "[[\"doveadmResponse\",{},\"0\"]]", -1 },
+		{ "[[\"doveadmResponse\",[],\"1\"]]", -1 },
+		{ "[[\"error\",{\"type\":\"exitCode\",\"exitCode\":67},\"0\"]]", -1 },
 		{ "[]", -1 },
 	};
 
@@ -179,7 +186,36 @@ static void test_who(void **state)
 		begin(&f, rows[i].body);
 		ret = doveadm_who(f.doveadm, "a@x", &sessions, &f.err);
 		assert_int_equal(ret < 0 ? -1 : (int)sessions, rows[i].sessions);
-		assert_seen(&f, "[[\"who\",{\"mask\":[\"a@x\"]},\"t\"]]");
+		assert_seen(&f,
+			    "[[\"who\",{\"mask\":[\"?@x\"],\"separateConnections\":true},\"0\"]]");
+		end(&f);
+	}
+}
+
+/* Names that doveadm would read as something else. */
+static void test_who_masks(void **state)
+{
+	static const char *const rows[][2] = {
+		{ "12.34", "?2.34" },
+		{ "::1", "??1" },
+		{ "a*b\\", "?"
+			   "?b?" },
+		{ "1/8", "??8" },
+		{ "\xc3\xa4\xc3\xb6", "????" },
+		{ "A-b_c+d.e@f", "?-b_c+d.e@f" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct fixture f = { 0 };
+		unsigned sessions = 99;
+		char want[64];
+
+		begin(&f, "[[\"doveadmResponse\",[" ROW("other") "],\"0\"]]");
+		assert_int_equal(doveadm_who(f.doveadm, rows[i][0], &sessions, &f.err), 0);
+		assert_int_equal(sessions, 0);
+		snprintf(want, sizeof want, "{\"mask\":[\"%s\"],", rows[i][1]);
+		assert_seen(&f, want);
 		end(&f);
 	}
 }
@@ -190,6 +226,7 @@ int main(void)
 		cmocka_unit_test(test_users),     cmocka_unit_test(test_no_answer_for_one),
 		cmocka_unit_test(test_senseless), cmocka_unit_test(test_away),
 		cmocka_unit_test(test_refused),   cmocka_unit_test(test_who),
+		cmocka_unit_test(test_who_masks),
 	};
 
 	return cmocka_run_group_tests_name("doveadm", tests, NULL, NULL);

@@ -104,6 +104,7 @@ static void test_defaults(void **state)
 	assert_null(set.backend_host);
 	assert_int_equal(set.user_lock_timeout_ms, 10000);
 	assert_int_equal(set.index_lock_timeout_ms, 5000);
+	assert_int_equal(set.director_timeout_ms, 10000);
 }
 
 static void test_default_weights(void **state)
@@ -475,9 +476,39 @@ static void test_api_key_file(void **state)
 		autosettings struct settings set = { 0 };
 		const char *key;
 
+		unsetenv(SETTINGS_API_KEY_ENV);
 		assert_int_equal(load_with(&set, HOME, with_file ? override : NULL, NULL), 0);
 		assert_int_equal(settings_api_key(&set, &key, NULL), with_file ? -1 : 0);
 	}
+}
+
+/* The environment's key is the last choice. */
+static void test_api_key_of_environment(void **state)
+{
+	static const struct {
+		const char *override, *key; /* NULL: none */
+	} cases[] = {
+		{ NULL, "of-env" },
+		{ "doveadm_api_key=of-setting", "of-setting" },
+		{ "doveadm_api_key_file=/nosuch/key", NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		autosettings struct settings set = { 0 };
+		const char *key = NULL;
+
+		setenv(SETTINGS_API_KEY_ENV, "of-env", 1);
+		assert_int_equal(load_with(&set, HOME, cases[i].override, NULL), 0);
+		setenv(SETTINGS_API_KEY_ENV, "", 1);
+		assert_int_equal(settings_api_key(&set, &key, NULL), cases[i].key ? 1 : -1);
+		if (cases[i].key)
+			assert_string_equal(key, cases[i].key);
+		settings_free(&set);
+		assert_int_equal(load_with(&set, HOME, NULL, NULL), 0);
+		assert_int_equal(settings_api_key(&set, &key, NULL), 0);
+	}
+	unsetenv(SETTINGS_API_KEY_ENV);
 }
 
 int main(void)
@@ -496,6 +527,7 @@ int main(void)
 		cmocka_unit_test(test_print_masks),
 		cmocka_unit_test(test_print_sources),
 		cmocka_unit_test(test_api_key_file),
+		cmocka_unit_test(test_api_key_of_environment),
 	};
 
 	return cmocka_run_group_tests(tests, make_dir, remove_dir);

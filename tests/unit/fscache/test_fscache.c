@@ -38,8 +38,8 @@ static void test_miss_and_hit(void **state)
 
 static void test_sizes(void **state)
 {
-	static const char *const keys[] = { "1/a",      "4096/a",
-					    "4097/a",  "300000/a", "6000000/more-than-memory" };
+	static const char *const keys[] = { "1/a", "4096/a", "4097/a", "300000/a",
+					    "6000000/more-than-memory" };
 	const struct scratch *scratch = *state;
 	struct source source = { 0 };
 	autofscache struct fscache *cache = cache_of(scratch, "c", 64 << 20, &source);

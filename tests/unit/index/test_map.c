@@ -168,7 +168,7 @@ static void test_replay(void **state)
 static void test_keywords(void **state)
 {
 	autobuf struct buf log = three_mails();
-	char name[8];
+	char name[16];
 
 	(void)state;
 	put_keyword(&log, INDEX_RECORD_ADD, "$Work", 1, 2);
@@ -396,7 +396,7 @@ static void bad_modseq(struct buf *log)
 }
 static void bad_memory(struct buf *log)
 {
-	char name[8];
+	char name[16];
 
 	for (int i = 0; i < 16; i++) {
 		snprintf(name, sizeof name, "e%d", i);
@@ -500,68 +500,13 @@ static void test_refused_index(void **state)
 	}
 }
 
-/* ---- how far back logs reach ---- */
-
-static void test_reach(void **state)
-{
-	autobuf struct buf log = { 0 }, log2 = { 0 }, index = { 0 };
-	struct base base = { .log_seq = 4, .log_offset = LOG_HEADER, .next_uid = 1 };
-	struct index_files files = { .index = -1 };
-	uint64_t record;
-
-	(void)state;
-	put_log_header(&log2, 3, 2, 1000);
-	put_append(&log2, 1, 0);
-	record = log2.len;
-	put_append(&log2, 2, 0);
-	put_log_header(&log, 4, 3, (uint32_t)log2.len);
-	put_append(&log, 3, 0);
-	files.log = file_of(&log);
-	files.log_bytes = log.len;
-	files.log2 = file_of(&log2);
-	files.log2_bytes = log2.len;
-	assert_true(index_files_reach(&files, INDEXID, 3, record));
-	assert_true(index_files_reach(&files, INDEXID, 3, LOG_HEADER));
-	assert_true(index_files_reach(&files, INDEXID, 3, log2.len));
-	assert_true(index_files_reach(&files, INDEXID, 4, LOG_HEADER));
-	assert_true(index_files_reach(&files, INDEXID, 4, log.len));
-	assert_false(index_files_reach(&files, INDEXID + 1, 3, record));
-	assert_false(index_files_reach(&files, INDEXID, 2, 1000));
-	assert_false(index_files_reach(&files, INDEXID, 3, record + 4)); /* within a record */
-	assert_false(index_files_reach(&files, INDEXID, 3, log2.len + 4));
-	assert_false(index_files_reach(&files, INDEXID, 4, log.len + 4));
-	assert_false(index_files_reach(&files, INDEXID, 4, 0));
-	assert_false(index_files_reach(&files, INDEXID, 0, 0));
-	close(files.log);
-	set_u32(&log, 12, 2); /* another log was before it */
-	files.log = file_of(&log);
-	assert_false(index_files_reach(&files, INDEXID, 3, record));
-	close(files.log);
-	set_u32(&log, 12, 3);
-	files.log = file_of(&log);
-	assert_true(index_files_reach(&files, INDEXID, 3, record));
-	files.log2_bytes -= 4; /* cut */
-	assert_false(index_files_reach(&files, INDEXID, 3, record));
-	files.log2_bytes += 4;
-	put_index(&index, &base);
-	files.index = file_of(&index);
-	files.index_bytes = index.len;
-	assert_true(index_files_reach(&files, INDEXID, 3, record));
-	close(files.index);
-	set_u32(&index, 20, INDEX_HEADER_FSCKD);
-	files.index = file_of(&index);
-	assert_false(index_files_reach(&files, INDEXID, 3, record));
-	index_files_close(&files);
-	assert_false(index_files_reach(&files, INDEXID, 4, LOG_HEADER));
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_replay),        cmocka_unit_test(test_keywords),
 		cmocka_unit_test(test_modseqs),       cmocka_unit_test(test_exts),
 		cmocka_unit_test(test_index),         cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_refused_index), cmocka_unit_test(test_reach),
+		cmocka_unit_test(test_refused_index),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

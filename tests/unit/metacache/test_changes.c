@@ -94,11 +94,54 @@ static void test_folders(void **state)
 	put(scratch->fd, FOLDER "/dovecot.index.log", "");
 	scan_home(scratch->fd, &home);
 	state_init(&root, "u", "");
-	assert_true(changes_in_folders(&home, &root)); /* came */
+	assert_true(changes_in_folders(scratch->fd, "u", &home, &root)); /* came */
 	add_name(&root.folders, FOLDER);
-	assert_false(changes_in_folders(&home, &root));
+	assert_false(changes_in_folders(scratch->fd, "u", &home, &root));
 	add_name(&root.folders, "mailboxes/" GUID_B);
-	assert_true(changes_in_folders(&home, &root)); /* went */
+	assert_true(changes_in_folders(scratch->fd, "u", &home, &root)); /* went */
+}
+
+/* A folder of the root's list of those that are gone is here, made of this base. */
+static bool is_left_over(const struct scratch *scratch, const char *base,
+			 const struct bundle_gone_vec *gone)
+{
+	autostate struct state root = { 0 }, folder = { 0 };
+	autohome struct home home = { 0 };
+	autofd int dirfd = open_dir(scratch->fd, FOLDER);
+	bool left_over;
+
+	state_init(&folder, "u", FOLDER);
+	folder.base = base ? xstrdup(base) : NULL;
+	assert_int_equal(state_write(dirfd, &folder, NULL, NULL), 0);
+	scan_home(scratch->fd, &home);
+	state_init(&root, "u", "");
+	bundle_gone_copy(&root.gone, gone);
+	left_over = changes_is_left_over(scratch->fd, "u", unit_find(&home, FOLDER),
+					 &root.gone.items[0]);
+	/* One that is not is here, and not on the root's list. */
+	assert_int_equal(changes_in_folders(scratch->fd, "u", &home, &root), !left_over);
+	return left_over;
+}
+
+static void test_left_over(void **state)
+{
+	const struct scratch *scratch = *state;
+	struct bundle_gone_vec gone = { 0 };
+	struct str_vec names = { 0 };
+
+	put(scratch->fd, "dovecot.list.index.log", "");
+	put(scratch->fd, FOLDER "/dovecot.index.log", "");
+	bundle_gone_add(&gone, GUID_A, NULL); /* an older program did not note the names */
+	assert_true(is_left_over(scratch, BASE_4, &gone));
+	assert_false(is_left_over(scratch, NULL, &gone)); /* never uploaded */
+	bundle_gone_free(&gone);
+	add_name(&names, BASE_2);
+	bundle_gone_add(&gone, GUID_A, &names);
+	assert_true(is_left_over(scratch, BASE_2, &gone));
+	assert_true(is_left_over(scratch, BASE_1, &gone)); /* it was obsolete even then */
+	assert_false(is_left_over(scratch, BASE_3, &gone));
+	str_vec_free(&names);
+	bundle_gone_free(&gone);
 }
 
 int main(void)
@@ -107,6 +150,7 @@ int main(void)
 		scratch_test(test_without_logs),
 		scratch_test(test_no_position),
 		scratch_test(test_folders),
+		scratch_test(test_left_over),
 	};
 
 	return cmocka_run_group_tests_name("changes", tests, NULL, NULL);

@@ -18,6 +18,8 @@ static const struct registry_user full = {
 	.changes = CHANGES_UNIMPORTANT,
 	.last_service = "imap",
 	.unflushed_since = INT64_MAX,
+	.conflicts = 3,
+	.obsolete = 4,
 	.settled = "0123456789abcde",
 };
 
@@ -33,6 +35,7 @@ static int compare_full(void *ctx, const struct registry_user *user, struct err 
 		       user->changes == full.changes &&
 		       strcmp(user->last_service, full.last_service) == 0 &&
 		       user->unflushed_since == full.unflushed_since &&
+		       user->conflicts == full.conflicts && user->obsolete == full.obsolete &&
 		       memcmp(user->settled, full.settled, sizeof full.settled) == 0;
 	return 0;
 }
@@ -427,6 +430,8 @@ static void put_changed(struct registry *registry, const char *name, const char 
 		.changes = changes,
 		.unflushed_since = unflushed_since,
 		.last_service = "",
+		.conflicts = changes == CHANGES_IMPORTANT ? 2 : 0,
+		.obsolete = 1,
 	};
 
 	assert_int_equal(registry_put(registry, &user, NULL), 0);
@@ -457,6 +462,8 @@ static void test_totals(void **state)
 	assert_int_equal(totals.changed[CHANGES_UNIMPORTANT], 1);
 	assert_int_equal(totals.changed[CHANGES_IMPORTANT], 2);
 	assert_int_equal(totals.unflushed_since, 60);
+	assert_int_equal(totals.conflicts, 4);
+	assert_int_equal(totals.obsolete, 4);
 	assert_int_equal(registry_roots(registry, &roots, &err), 0);
 	assert_int_equal(roots.count, 2);
 	assert_string_equal(roots.items[1], "/s");

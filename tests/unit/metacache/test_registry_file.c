@@ -1,6 +1,10 @@
 /* Registries that are not as they should be. */
 #include "registry_fixture.h"
 
+#include <stdlib.h>
+
+#include "base/mem.h"
+
 static void refuse_open(const struct scratch *scratch, bool read_only, enum err_code code,
 			const char *says)
 {
@@ -24,29 +28,60 @@ static void test_newer_schema(void **state)
 	fd = openat(scratch->fd, "users.db", O_WRONLY | O_CLOEXEC);
 	assert_int_equal(pwrite(fd, version, sizeof version, 60), 4);
 	close(fd);
-	refuse_open(scratch, false, ERR_DATA, "has schema 3, this program knows 2");
-	refuse_open(scratch, true, ERR_DATA, "has schema 3, this program knows 2");
+	refuse_open(scratch, false, ERR_DATA, "has schema 4, this program knows 3");
+	refuse_open(scratch, true, ERR_DATA, "has schema 4, this program knows 3");
 }
 
-/* It is only a cache: what an older program wrote is not read, a rescan fills it again. */
+static void run_sql(const struct scratch *scratch, const char *sql)
+{
+	autofree char *command = xasprintf("sqlite3 %s \"%s\"", db_path(scratch), sql);
+
+	assert_int_equal(system(command), 0);
+}
+
+/* It is only a cache: what a much older program wrote is not read, a rescan fills it again. */
 static void test_older_schema(void **state)
 {
 	const struct scratch *scratch = *state;
-	static const unsigned char version[4] = { 0, 0, 0, REGISTRY_SCHEMA - 1 };
 	struct registry *db = open_db(scratch);
-	struct registry_totals totals;
-	struct err err = { 0 };
-	int fd;
 
 	put_user(db, "user", "/r");
 	close_db(db);
-	fd = openat(scratch->fd, "users.db", O_WRONLY | O_CLOEXEC);
-	assert_int_equal(pwrite(fd, version, sizeof version, 60), 4);
-	close(fd);
+	run_sql(scratch, "PRAGMA user_version = 1");
 	refuse_open(scratch, true, ERR_NOTFOUND, "is of an older version");
 	db = open_db(scratch);
-	assert_int_equal(registry_totals(db, NULL, &totals, &err), 0);
-	assert_int_equal(totals.users, 0);
+	assert_users(db, "");
+	close_db(db);
+}
+
+/* Users, their other names and the counters stay. */
+static void test_schema_before(void **state)
+{
+	const struct scratch *scratch = *state;
+	const struct registry_user user = {
+		.username = "b", .root = "/r", .last_service = "", .conflicts = 1, .obsolete = 2
+	};
+	struct registry *db = open_db(scratch);
+	struct registry_totals totals;
+	int64_t value = 0;
+
+	put_user(db, "a", "/r");
+	assert_int_equal(registry_note(db, "n", 7, NULL), 0);
+	close_db(db);
+	run_sql(scratch, "ALTER TABLE users DROP COLUMN conflicts;"
+			 "ALTER TABLE users DROP COLUMN obsolete; PRAGMA user_version = 2");
+	refuse_open(scratch, true, ERR_NOTFOUND, "is of an older version");
+	db = open_db(scratch);
+	assert_users(db, "a ");
+	assert_int_equal(registry_value(db, "n", &value, NULL), 1);
+	assert_int_equal(value, 7);
+	assert_int_equal(registry_put(db, &user, NULL), 0);
+	assert_int_equal(registry_totals(db, NULL, &totals, NULL), 0);
+	assert_int_equal(totals.conflicts, 1);
+	assert_int_equal(totals.obsolete, 2);
+	close_db(db);
+	db = open_db(scratch); /* once */
+	assert_users(db, "a b ");
 	close_db(db);
 }
 
@@ -148,9 +183,13 @@ static void test_disk_full(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		scratch_test(test_newer_schema), scratch_test(test_older_schema),
-		scratch_test(test_corrupt),      scratch_test(test_truncated),
-		scratch_test(test_read_only),    scratch_test(test_read_only_of_nothing),
+		scratch_test(test_newer_schema),
+		scratch_test(test_older_schema),
+		scratch_test(test_schema_before),
+		scratch_test(test_corrupt),
+		scratch_test(test_truncated),
+		scratch_test(test_read_only),
+		scratch_test(test_read_only_of_nothing),
 		scratch_test(test_disk_full),
 	};
 

@@ -5,11 +5,14 @@ static const char good[] =
 	"Foo\","
 	"\"base\":\"" BASE_1 "\",\"base_bytes\":1000,\"diffs\":[\"" BASE_1 "-" UNIQUE_2
 	"\"],\"diff_bytes\":200,\"superseded\":[\"" BASE_2 "\"],\"unmerged\":[\"" BASE_3
-	"\"],\"next\":\"" UNIQUE_4 "\",\"uploaded\":123456789,"
-	"\"last_access\":99,\"last_service\":\"imap\",\"refresh\":true,\"installing\":\"" BASE_2
-	"\",\"folders\":[\".A\",\".B\"],\"gone\":[\"" GUID_B "\"],\"files\":["
+	"\"],\"next\":\"" UNIQUE_4 "\",\"tried\":7,\"uploaded\":123456789,"
+	"\"last_access\":99,\"last_service\":\"imap\",\"refresh\":true,"
+	"\"standing\":\"obsolete\",\"installing\":\"" BASE_2
+	"\",\"folders\":[\".A\",\".B\"],\"gone\":[\"" GUID_B "\"],\"gone_bundles\":{\"" GUID_B
+	"\":[\"" BASE_4 "\"]},\"files\":["
 	"{\"name\":\"a\",\"size\":1,\"mtime\":-2,\"ino\":3},"
-	"{\"name\":\"b\",\"size\":4,\"mtime\":5,\"ino\":6}]}";
+	"{\"name\":\"b\",\"size\":4,\"mtime\":5,\"ino\":6}],"
+	"\"replaced\":[{\"name\":\"c\",\"size\":7,\"mtime\":8,\"ino\":9}]}";
 
 static void check_good(const struct state *s)
 {
@@ -27,19 +30,26 @@ static void check_good(const struct state *s)
 	assert_int_equal(s->unmerged.count, 1);
 	assert_string_equal(s->unmerged.items[0], BASE_3);
 	assert_string_equal(s->next, UNIQUE_4);
+	assert_int_equal(s->tried_ns, 7);
 	assert_int_equal(s->uploaded_ns, 123456789);
 	assert_int_equal(s->last_access, 99);
 	assert_string_equal(s->last_service, "imap");
 	assert_true(s->refresh);
+	assert_int_equal(s->standing, STATE_OBSOLETE);
+	assert_int_equal(state_standing(s), STATE_CONFLICT); /* something is unmerged */
 	assert_string_equal(s->installing, BASE_2);
 	assert_int_equal(s->folders.count, 2);
 	assert_string_equal(s->folders.items[1], ".B");
 	assert_int_equal(s->gone.count, 1);
-	assert_string_equal(s->gone.items[0], GUID_B);
+	assert_string_equal(s->gone.items[0].id, GUID_B);
+	assert_true(s->gone.items[0].noted);
+	assert_string_equal(s->gone.items[0].bundles.items[0], BASE_4);
 	assert_files(&s->files, "a,b");
 	assert_int_equal(s->files.items[0].mtime_ns, -2);
 	assert_int_equal(s->files.items[0].ino, 3);
 	assert_int_equal(s->files.items[1].size_bytes, 4);
+	assert_files(&s->replaced, "c");
+	assert_int_equal(s->replaced.items[0].ino, 9);
 }
 
 static void test_round_trip(void **state)
@@ -80,6 +90,7 @@ static void test_init(void **state)
 	assert_null(back.base);
 	assert_null(back.installing);
 	assert_false(back.refresh);
+	assert_int_equal(state_standing(&back), STATE_CURRENT);
 	assert_string_equal(back.next, one.next);
 	assert_string_equal(back.user, "user");
 	assert_string_equal(back.unit, "");
@@ -191,6 +202,7 @@ static void test_wrong_members(void **state)
 		{ "next", "\"" UNIQUE_1 "1\"", "\"next\"" },
 		{ "next", "\"1111111111111111111111111111111G\"", "\"next\"" },
 		{ "next", "\"ABCDEFABCDEFABCDEFABCDEFABCDEFAB\"", "\"next\"" },
+		{ "tried", "\"1\"", "\"tried\"" },
 		{ "uploaded", "\"1\"", "\"uploaded\"" },
 		{ "uploaded", "1.5", "\"uploaded\"" },
 		{ "uploaded", "9223372036854775808", "JSON" },
@@ -198,9 +210,14 @@ static void test_wrong_members(void **state)
 		{ "last_service", "1", "\"last_service\"" },
 		{ "refresh", "1", "\"refresh\"" },
 		{ "refresh", "\"true\"", "\"refresh\"" },
+		{ "standing", "\"current\"", "\"standing\"" },
+		{ "standing", "2", "\"standing\"" },
 		{ "installing", "[]", "\"installing\"" },
 		{ "folders", "[1]", "\"folders\"" },
 		{ "gone", "0", "\"gone\"" },
+		{ "gone", "[1]", "\"gone\"" },
+		{ "gone_bundles", "[]", "\"gone_bundles\"" },
+		{ "gone_bundles", "{\"" GUID_B "\":[\"x\"]}", "\"gone_bundles\"" },
 		{ "files", "{}", "\"files\"" },
 		{ "files", "[1]", "\"name\"" },
 		{ "files", "[null]", "\"name\"" },
@@ -213,6 +230,10 @@ static void test_wrong_members(void **state)
 		  "not sorted" },
 		{ "files", FILES(FILE_("\"b\"", "1", "1", "1") "," FILE_("\"a\"", "1", "1", "1")),
 		  "not sorted" },
+		{ "replaced", "{}", "\"replaced\"" },
+		{ "replaced",
+		  FILES(FILE_("\"b\"", "1", "1", "1") "," FILE_("\"a\"", "1", "1", "1")),
+		  "\"replaced\": not sorted" },
 		{ "boot", "\"\\u0000\"", "JSON" },
 		{ "host", "\"\xff\"", "JSON" },
 		{ "host", "\"a\",\"host\":\"b\"", "JSON" },
@@ -234,12 +255,14 @@ static void test_missing_members(void **state)
 		const char *name;
 		bool needed;
 	} rows[] = {
-		{ "version", true },      { "boot", true },        { "host", true },
-		{ "user", true },         { "unit", true },        { "base", false },
-		{ "diffs", false },       { "superseded", false }, { "unmerged", false },
-		{ "next", true },         { "uploaded", false },   { "last_access", false },
-		{ "last_service", true }, { "refresh", false },    { "installing", false },
-		{ "folders", false },     { "gone", false },       { "files", false },
+		{ "version", true },       { "boot", true },        { "host", true },
+		{ "user", true },          { "unit", true },        { "base", false },
+		{ "diffs", false },        { "superseded", false }, { "unmerged", false },
+		{ "next", true },          { "uploaded", false },   { "last_access", false },
+		{ "last_service", true },  { "refresh", false },    { "installing", false },
+		{ "standing", false },     { "folders", false },    { "gone", false },
+		{ "gone_bundles", false }, { "tried", false },      { "replaced", false },
+		{ "files", false },
 	};
 
 	(void)state;
@@ -422,8 +445,49 @@ static void test_matches(void **state)
 		add_name(&s.superseded, BASE_2);
 		assert_false(state_settled(&s, &files));
 		str_vec_free(&s.superseded);
+		s.standing = STATE_OBSOLETE;
+		assert_false(state_settled(&s, &files));
+		s.standing = STATE_CURRENT;
+		assert_int_equal(state_settled(&s, &files), rows[i].matches);
 		s.installing = xstrdup(BASE_1);
 		assert_false(state_settled(&s, &files));
+		unit_files_free(&files);
+	}
+}
+
+/* Of a tree that is being installed: new, or old, or neither. */
+static void test_accounts_for(void **state)
+{
+	static char a[] = "a", b[] = "b", c[] = "c", d[] = "d";
+	static const struct unit_file new_files[] = { { a, 1, 10, 100, 0 }, { c, 2, 20, 200, 0 } };
+	static const struct unit_file old_files[] = { { a, 3, 30, 300, 0 }, { b, 4, 40, 400, 0 } };
+	static const struct {
+		struct unit_file files[3];
+		size_t count;
+		bool accounted;
+	} rows[] = {
+		{ { { 0 } }, 0, true },
+		{ { { a, 1, 10, 100, 0 }, { c, 2, 20, 200, 0 } }, 2, true },
+		{ { { a, 3, 30, 300, 0 }, { b, 4, 40, 400, 0 } }, 2, true },
+		{ { { a, 1, 10, 100, 0 }, { b, 4, 40, 400, 0 }, { c, 2, 20, 200, 0 } }, 3, true },
+		{ { { b, 4, 40, 400, 0 } }, 1, true },
+		{ { { a, 3, 31, 300, 0 } }, 1, false }, /* longer */
+		{ { { a, 3, 30, 301, 0 } }, 1, false },
+		{ { { a, 5, 30, 300, 0 } }, 1, false },
+		{ { { c, 4, 40, 400, 0 } }, 1, false }, /* under another name: a log rotated */
+		{ { { a, 1, 10, 100, 0 }, { d, 2, 20, 200, 0 } }, 2, false },
+	};
+	autostate struct state s = { 0 };
+
+	(void)state;
+	state_init(&s, "u", "");
+	s.files = files_of(new_files, 2);
+	s.replaced = files_of(old_files, 2);
+	for (size_t i = 0; i < ROWS(rows); i++) {
+		struct unit_file_vec files = files_of(rows[i].files, rows[i].count);
+
+		if (state_accounts_for(&s, &files) != rows[i].accounted)
+			fail_msg("row %zu", i);
 		unit_files_free(&files);
 	}
 }
@@ -437,6 +501,7 @@ int main(void)
 		scratch_test(test_garbage),         scratch_test(test_huge),
 		scratch_test(test_read_hostile),    scratch_test(test_read_too_large),
 		scratch_test(test_write_disk_full), scratch_test(test_matches),
+		scratch_test(test_accounts_for),
 	};
 
 	return cmocka_run_group_tests_name("state", tests, NULL, NULL);

@@ -138,6 +138,21 @@ static void test_changed_folder_of_home(void **state)
 	assert_true(kept[0]);
 }
 
+/* Search indexes can be made again. */
+static void test_unimportant_is_deleted(void **state)
+{
+	const struct metacache_root root = root_of(*state);
+	struct err err = { 0 };
+
+	make_home(root.fd);
+	put(root.fd, "u/fts-flatcurve/x", "words");
+	settle(root.fd, "u/fts-flatcurve", "fts-flatcurve");
+	put(root.fd, "u/fts-flatcurve/x", "more words");
+	take_and_leave(&root, "u");
+	assert_int_equal(trash_sweep(&root, test_rules(), &err), 0);
+	assert_int_equal(count_entries(root.fd, ".trash"), 0);
+}
+
 static int hold_open(const struct child_side *side, void *arg)
 {
 	const struct scratch *scratch = arg;
@@ -314,6 +329,7 @@ int main(void)
 		scratch_test(test_settled_is_deleted),
 		scratch_test(test_changed_is_kept),
 		scratch_test(test_changed_folder_of_home),
+		scratch_test(test_unimportant_is_deleted),
 		scratch_test(test_open_is_left),
 		scratch_test(test_swapped),
 		scratch_test(test_swap_and_vacate),

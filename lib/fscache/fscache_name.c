@@ -99,31 +99,43 @@ static const unsigned char hex_plus_one[256] = {
 	['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,
 };
 
-/* The key of a name that has nothing unusual in it, and its length; 0: look closer. */
-static size_t usual_key(const unsigned char *file, size_t len, char key[FSCACHE_NAME_MAX])
+/* The byte that %XX stands for, which is '/' or one that a key may hold; 0: look closer. */
+static unsigned char escaped(const unsigned char *file)
 {
+	int high = hex_plus_one[file[1]], low = high == 0 ? 0 : hex_plus_one[file[2]];
+	unsigned char c = (unsigned char)((high - 1) * 16 + low - 1);
+
+	return low == 0 || is_plain_byte[c] || c < ' ' || c > '~' ? 0 : c;
+}
+
+/* The key of a name that has nothing unusual in it, and its length; 0: look closer. */
+static size_t usual_key(const char *file, size_t len, char key[FSCACHE_NAME_MAX])
+{
+	const char *end = file + len;
 	size_t count = 0;
 	char before = '/';
 
-	for (size_t i = 0; i < len; i++) {
-		unsigned char c = file[i];
+	for (const char *at = file;; at += 3) {
+		const char *stop = memchr(at, '%', (size_t)(end - at));
+		size_t plain_len = (size_t)((stop ? stop : end) - at);
+		bool all_plain = true;
 
-		if (c == '%') {
-			int high = hex_plus_one[file[i + 1]];
-			int low = high == 0 ? 0 : hex_plus_one[file[i + 2]];
-
-			c = (unsigned char)((high - 1) * 16 + low - 1);
-			if (low == 0 || is_plain_byte[c] || c < ' ' || c > '~')
-				return 0;
-			i += 2;
-		} else if (!is_plain_byte[c]) {
+		for (size_t i = 0; i < plain_len; i++)
+			all_plain &= is_plain_byte[(unsigned char)at[i]];
+		if (!all_plain || (before == '/' && plain_len > 0 && *at == '.'))
 			return 0;
-		}
-		if (before == '/' && (c == '/' || c == '.'))
+		memcpy(key + count, at, plain_len);
+		count += plain_len;
+		if (plain_len > 0)
+			before = at[plain_len - 1];
+		if (!stop)
+			return before == '/' ? 0 : count;
+		at = stop;
+		key[count] = (char)escaped((const unsigned char *)at);
+		if (key[count] == '\0' || (key[count] == '/' && before == '/'))
 			return 0;
-		key[count++] = before = (char)c;
+		before = key[count++];
 	}
-	return before == '/' ? 0 : count;
 }
 
 int fscache_name_folder_of_file(const char *file, size_t len)
@@ -131,8 +143,7 @@ int fscache_name_folder_of_file(const char *file, size_t len)
 	char key[FSCACHE_NAME_MAX];
 	unsigned char hash[HASH_CONTENT_SIZE];
 	struct fscache_name name;
-	size_t key_len =
-		len > FSCACHE_NAME_MAX ? 0 : usual_key((const unsigned char *)file, len, key);
+	size_t key_len = len > FSCACHE_NAME_MAX ? 0 : usual_key(file, len, key);
 
 	if (key_len > 0) {
 		hash_content(key, key_len, hash);

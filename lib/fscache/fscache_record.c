@@ -74,17 +74,32 @@ static bool number(const char **at, uint64_t *n_r)
 	return true;
 }
 
+/* Whether all are printable ASCII and none is a blank; eight at once, since a rescan has a
+ * million names. */
+static bool is_printable(const char *at, const char *end)
+{
+	const uint64_t ones = UINT64_C(0x0101010101010101), high = ones << 7;
+	uint64_t bad = 0;
+
+	for (; end - at >= 8; at += 8) {
+		uint64_t eight;
+
+		memcpy(&eight, at, sizeof eight);
+		/* 128 and more, 127, and what is below 33. */
+		bad |= eight | (eight + ones) | ~((eight | high) - ones * 33);
+	}
+	for (; at < end; at++)
+		bad |= *at <= ' ' || *at > '~' ? high : 0;
+	return (bad & high) == 0;
+}
+
 /* " word" up to the end of the line. */
 static bool word(const char *at, const char *end, const char **word_r)
 {
 	if (*at++ != ' ' || at == end || end - at > FSCACHE_NAME_MAX)
 		return false;
-	for (const char *c = at; c < end; c++) {
-		if (*c <= ' ' || *c > '~')
-			return false;
-	}
 	*word_r = at;
-	return true;
+	return is_printable(at, end);
 }
 
 bool fscache_record_parse(const char *line, size_t len, struct fscache_record *record_r)

@@ -69,12 +69,9 @@ static void on_unlogged(struct rescan *rescan, const struct fscache_scan_file *f
 }
 
 /* The usual file takes no lock: the table's part is this thread's. */
-static void on_file(void *ctx, const struct fscache_scan_file *file)
+static void on_file(struct rescan *rescan, const struct fscache_scan_file *file,
+		    struct fscache_print print)
 {
-	struct rescan *rescan = ctx;
-	size_t len = strlen(file->name);
-	struct fscache_print print =
-		fscache_table_print(rescan->table, file->folder, file->name, len, file->ino);
 	bool is_old = file->mtime_s < rescan->expire_before_s;
 	uint64_t was;
 	bool known = fscache_table_see(rescan->table, print, file->bytes, &was);
@@ -89,7 +86,8 @@ static void on_file(void *ctx, const struct fscache_scan_file *file)
 			fscache_table_expire(rescan->table, print);
 		else if (is_old)
 			fscache_table_doubt(rescan->table, print);
-	} else if (fscache_name_folder_of_file(file->name, len) == (int)file->folder) {
+	} else if (fscache_name_folder_of_file(file->name, strlen(file->name)) ==
+		   (int)file->folder) {
 		on_unlogged(rescan, file, is_old);
 	} else {
 		on_foreign(rescan, file, is_old);
@@ -97,11 +95,21 @@ static void on_file(void *ctx, const struct fscache_scan_file *file)
 	pthread_mutex_unlock(&rescan->lock);
 }
 
-static void on_progress(void *ctx, uint64_t files)
+static void on_files(void *ctx, const struct fscache_scan_file *files, size_t count)
 {
-	const struct rescan *rescan = ctx;
+	struct rescan *rescan = ctx;
+	const struct fscache_rescan_options *options = rescan->options;
+	struct fscache_print prints[FSCACHE_SCAN_FILES];
 
-	rescan->options->progress(rescan->options->ctx, files, rescan->report->tracked.files);
+	for (size_t i = 0; i < count; i++) {
+		prints[i] = fscache_table_print(rescan->table, files[i].folder, files[i].name,
+						strlen(files[i].name), files[i].ino);
+		fscache_table_fetch(rescan->table, prints[i]);
+	}
+	for (size_t i = 0; i < count; i++)
+		on_file(rescan, &files[i], prints[i]);
+	if (options->progress)
+		options->progress(options->ctx, count, rescan->report->tracked.files);
 }
 
 int fscache_rescan_look(struct rescan *rescan, struct err *err)
@@ -109,9 +117,8 @@ int fscache_rescan_look(struct rescan *rescan, struct err *err)
 	const struct fscache_scan walk = {
 		.dirfd = rescan->dirfd,
 		.threads = rescan->options->threads,
-		.file = on_file,
+		.files = on_files,
 		.foreign = fscache_rescan_strange,
-		.progress = rescan->options->progress ? on_progress : NULL,
 		.ctx = rescan,
 	};
 

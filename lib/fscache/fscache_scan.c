@@ -25,11 +25,12 @@
  * busy; on a warm one they cost nothing. To go by inode numbers, and larger blocks, gained
  * nothing on a cold disk and took more of the processor. */
 #define THREADS 16
-#define BLOCK_BYTES (128 * 1024)
+#define BLOCK_BYTES (32 * 1024)
+_Static_assert(FSCACHE_SCAN_FILES >= BLOCK_BYTES / 24, "24 is the shortest struct dirent64");
 
 struct job {
 	const struct fscache_scan *scan;
-	unsigned dev_major, dev_minor;
+	dev_t dev;
 	atomic_uint next_folder;
 	atomic_bool failed;
 	pthread_mutex_t lock; /* of err */
@@ -42,6 +43,8 @@ struct walker {
 	unsigned folder;
 	int fd;
 	char *block;
+	struct fscache_scan_file *files; /* of the block */
+	size_t count;
 };
 
 static void fail(struct job *job, int errnum, const char *folder, const char *name)
@@ -88,31 +91,33 @@ static void say_foreign(const struct walker *walker, const char *name, mode_t ty
 
 static void look_at(struct walker *walker, const char *name)
 {
-	const struct fscache_scan *scan = walker->job->scan;
-	struct fscache_scan_file file = { walker->folder, walker->fd, name };
-	struct statx st;
+	struct stat st;
 
-	if (statx(walker->fd, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC,
-		  STATX_TYPE | STATX_INO | STATX_BLOCKS | STATX_MTIME, &st) < 0) {
+	if (fstatat(walker->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
 		if (errno != ENOENT)
 			fail(walker->job, errno, folder_name(walker->folder).s, name);
 		return;
 	}
-	if (!S_ISREG(st.stx_mode)) {
-		say_foreign(walker, name, st.stx_mode & S_IFMT);
+	if (!S_ISREG(st.st_mode)) {
+		say_foreign(walker, name, st.st_mode & S_IFMT);
 		return;
 	}
-	file.ino = st.stx_ino;
-	file.bytes = st.stx_blocks * 512;
-	file.mtime_s = st.stx_mtime.tv_sec;
-	scan->file(scan->ctx, &file);
+	walker->files[walker->count++] = (struct fscache_scan_file){
+		.folder = walker->folder,
+		.folder_fd = walker->fd,
+		.name = name,
+		.ino = st.st_ino,
+		.bytes = (uint64_t)st.st_blocks * 512,
+		.mtime_s = st.st_mtime,
+	};
 }
 
+/* What is found is told at once for a block: between calls of the kernel nothing stays in
+ * the processor's cache. */
 static void look_at_block(struct walker *walker, size_t used)
 {
 	const struct fscache_scan *scan = walker->job->scan;
-	uint64_t files = 0;
-
+	walker->count = 0;
 	for (size_t at = 0; at < used && !atomic_load(&walker->job->failed);) {
 		const struct dirent64 *dirent = (const void *)(walker->block + at);
 
@@ -123,10 +128,9 @@ static void look_at_block(struct walker *walker, size_t used)
 			look_at(walker, dirent->d_name);
 		else
 			say_foreign(walker, dirent->d_name, DTTOIF(dirent->d_type));
-		files++;
 	}
-	if (scan->progress)
-		scan->progress(scan->ctx, files);
+	if (walker->count > 0)
+		scan->files(scan->ctx, walker->files, walker->count);
 }
 
 /* 1 it is open, 0 there is none to enter, -1 with errno. */
@@ -134,7 +138,7 @@ static int open_folder(struct walker *walker)
 {
 	const struct fscache_scan *scan = walker->job->scan;
 	const struct folder_name name = folder_name(walker->folder);
-	struct statx st;
+	struct stat st;
 
 	walker->fd = openat(scan->dirfd, name.s, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (walker->fd < 0) {
@@ -142,10 +146,9 @@ static int open_folder(struct walker *walker)
 			scan->foreign(scan->ctx, name.s, "not a directory");
 		return errno == ENOENT || errno == ENOTDIR || errno == ELOOP ? 0 : -1;
 	}
-	if (statx(walker->fd, "", AT_EMPTY_PATH, STATX_TYPE, &st) < 0)
+	if (fstat(walker->fd, &st) < 0)
 		return -1;
-	if (st.stx_dev_major == walker->job->dev_major &&
-	    st.stx_dev_minor == walker->job->dev_minor)
+	if (st.st_dev == walker->job->dev)
 		return 1;
 	scan->foreign(scan->ctx, name.s, "another filesystem");
 	return 0;
@@ -172,10 +175,12 @@ static void walk(void *arg)
 	struct walker walker = { .job = arg };
 
 	walker.block = xmalloc(BLOCK_BYTES);
+	walker.files = xcalloc(FSCACHE_SCAN_FILES, sizeof *walker.files);
 	while ((walker.folder = atomic_fetch_add(&walker.job->next_folder, 1)) < FSCACHE_FOLDERS &&
 	       !atomic_load(&walker.job->failed))
 		walk_folder(&walker);
 	free(walker.block);
+	free(walker.files);
 }
 
 static bool is_ours(const struct fsx_entry *entry)
@@ -222,12 +227,11 @@ static void run(struct job *job)
 int fscache_scan(const struct fscache_scan *scan, struct err *err)
 {
 	struct job job = { .scan = scan, .lock = PTHREAD_MUTEX_INITIALIZER, .err = err };
-	struct statx st;
+	struct stat st;
 
-	if (statx(scan->dirfd, "", AT_EMPTY_PATH, STATX_TYPE, &st) < 0)
+	if (fstat(scan->dirfd, &st) < 0)
 		return err_sys(err, errno, "cannot look at the directory");
-	job.dev_major = st.stx_dev_major;
-	job.dev_minor = st.stx_dev_minor;
+	job.dev = st.st_dev;
 	if (look_at_top(scan, err) < 0)
 		return -1;
 	run(&job);

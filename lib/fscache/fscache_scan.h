@@ -9,9 +9,12 @@
  * foreign and not entered. */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/err.h"
+
+#define FSCACHE_SCAN_FILES 1400
 
 /* A regular file in one of the 256 folders; whether it is an object its name tells
  * (fscache_name.h). */
@@ -28,16 +31,13 @@ struct fscache_scan {
 	int dirfd;
 	unsigned threads; /* 0: as many as were found to be good */
 
-	/* Calls for one folder come one after another from one thread, those for
-	 * different folders at once. */
-	void (*file)(void *ctx, const struct fscache_scan_file *file);
+	/* Some more files of one folder, at most FSCACHE_SCAN_FILES. Calls for one folder come one
+	 * after another from one thread, those for different folders at once. */
+	void (*files)(void *ctx, const struct fscache_scan_file *files, size_t count);
 
 	/* What is neither the cache's own nor a regular file in a folder: `path` is
 	 * below the directory, `what` "a link", "a directory", … From any thread. */
 	void (*foreign)(void *ctx, const char *path, const char *what);
-
-	/* `files` more were looked at. From any thread; may be NULL. */
-	void (*progress)(void *ctx, uint64_t files);
 	void *ctx;
 };
 

@@ -72,9 +72,8 @@ struct counting {
 	} folders[FSCACHE_FOLDERS];
 };
 
-static void on_file(void *ctx, const struct fscache_scan_file *file)
+static void on_file(struct counting *counting, const struct fscache_scan_file *file)
 {
-	struct counting *counting = ctx;
 	struct fscache_status *status = counting->status;
 	bool is_object =
 		fscache_name_folder_of_file(file->name, strlen(file->name)) == (int)file->folder;
@@ -94,6 +93,12 @@ static void on_file(void *ctx, const struct fscache_scan_file *file)
 	pthread_mutex_unlock(&counting->lock);
 }
 
+static void on_files(void *ctx, const struct fscache_scan_file *files, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		on_file(ctx, &files[i]);
+}
+
 static void on_foreign(void *ctx, const char *path, const char *what)
 {
 	struct counting *counting = ctx;
@@ -108,7 +113,7 @@ static int scan_files(int dirfd, struct fscache_status *status, struct err *err)
 {
 	struct counting counting = { status, PTHREAD_MUTEX_INITIALIZER };
 	const struct fscache_scan scan = {
-		.dirfd = dirfd, .file = on_file, .foreign = on_foreign, .ctx = &counting
+		.dirfd = dirfd, .files = on_files, .foreign = on_foreign, .ctx = &counting
 	};
 
 	if (fscache_scan(&scan, err) < 0)

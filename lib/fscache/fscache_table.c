@@ -220,6 +220,13 @@ void fscache_table_add(struct fscache_table *table, struct fscache_print print, 
 	pthread_mutex_unlock(&part->lock);
 }
 
+void fscache_table_fetch(struct fscache_table *table, struct fscache_print print)
+{
+	const struct part *part = hashed(table, print.folder);
+
+	__builtin_prefetch(&part->slots[first_slot(part, key_of(print))], 1);
+}
+
 bool fscache_table_see(struct fscache_table *table, struct fscache_print print, uint64_t bytes,
 		       uint64_t *was_r)
 {

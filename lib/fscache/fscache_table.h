@@ -43,6 +43,9 @@ struct fscache_print fscache_table_print(const struct fscache_table *table, unsi
 /* One more entry, absent so far. Thread-safe. */
 void fscache_table_add(struct fscache_table *table, struct fscache_print print, uint64_t bytes);
 
+/* This will be asked for soon: bring it into the processor's cache. */
+void fscache_table_fetch(struct fscache_table *table, struct fscache_print print);
+
 /* The file is on disk with these bytes: its entry is present, or resized; `was_r` has then
  * the bytes that the log had. false: no entry is of this file. */
 bool fscache_table_see(struct fscache_table *table, struct fscache_print print, uint64_t bytes,

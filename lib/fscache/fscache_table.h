@@ -18,8 +18,8 @@
 struct fscache_table;
 
 struct fscache_print {
+	uint64_t name; /* 40 bits */
 	unsigned folder;
-	uint64_t name;  /* 40 bits */
 	uint32_t inode; /* 24 bits */
 };
 

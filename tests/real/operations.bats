@@ -115,8 +115,9 @@ dump_all() { for user in "$here" "$away"; do on "$1" "$user" dump; done; }
 }
 
 @test "backend crash: what was uploaded is served, what may be torn is not, and the loss is named" {
-	in_boot_before '"$DIR/bin/metacache-boot" start -q >/dev/null; "$DIR/bin/metacache-flushall" -q >/dev/null'
+	# The first look at a folder gives it its UIDVALIDITY.
 	dump_all d >"$DIR/uploaded.txt"
+	in_boot_before '"$DIR/bin/metacache-boot" start -q >/dev/null; "$DIR/bin/metacache-flushall" -q >/dev/null'
 	on d "$here" store INBOX 3 +FLAGS '($Lost)'
 	"$REAL_DIR/stop" "$DIR/a"
 	# Power comes back.

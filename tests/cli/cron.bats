@@ -31,7 +31,7 @@ cron() {
 		sh -n -c "$command"
 		lines=$((lines + 1))
 	done < <(grep -E '^#?[0-9*][0-9*/]* [^ ]+ ' "$PROJECT/cron/metacache-tools" | sed 's/^#//')
-	[ "$lines" -ge 9 ]
+	[ "$lines" -ge 8 ]
 }
 
 @test "the hourly rescan: what was removed by hand and cut off is repaired, and JSON says so" {

@@ -42,7 +42,7 @@ says() {
 
 # What the log says, and what there is.
 logged() { awk '$1 == "+" { n += $3 } $1 == "-" { n -= $3 } END { print n + 0 }' "$1/fscache.log"; }
-real() { find "$1" -path '*/??/*' -type f -printf '%b\n' | awk '{ n += $1 * 512 } END { print n + 0 }'; }
+real() { find "$1" -path "$1/??/*" -type f -printf '%b\n' | awk '{ n += $1 * 512 } END { print n + 0 }'; }
 
 @test "--help, --version, and the options are those of the manual page" {
 	run -0 --separate-stderr "$BIN/fscache-fetch" --help

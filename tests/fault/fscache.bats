@@ -30,7 +30,7 @@ fetch() { "$BIN/fscache-fetch" -c "$W/conf" "$@"; }
 logged() {
 	awk '$1 == "+" { n += $3 } $1 == "-" { n -= $3 } END { printf "%d\n", n }' "$W/cache/fscache.log"
 }
-real() { find "$W/cache" -path '*/??/*' -type f -printf '%b\n' | awk '{ n += $1 * 512 } END { printf "%d\n", n }'; }
+real() { find "$W/cache" -path "$W/cache/??/*" -type f -printf '%b\n' | awk '{ n += $1 * 512 } END { printf "%d\n", n }'; }
 # Each entry of the queue is consumed once, in order, where the next one begins.
 queue_is_right() {
 	awk '
@@ -50,7 +50,7 @@ objects_are_right() {
 	while read -r file; do
 		key=${file##*/}
 		cmp "$W/store/${key//%2F//}" "$file" || return 1
-	done < <(find "$W/cache" -path '*/??/*' -type f)
+	done < <(find "$W/cache" -path "$W/cache/??/*" -type f)
 }
 # The log never says less than there is.
 cache_is_sound() {

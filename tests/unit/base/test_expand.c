@@ -390,6 +390,27 @@ static void test_static_prefix(void **state)
 	}
 }
 
+static void test_mask(void **state)
+{
+	static const struct {
+		const char *pattern, *mask;
+	} cases[] = {
+		{ "", "" },
+		{ "%4Nu", "*" },
+		{ "x%4Nu/%2.3Mu.%Ld", "x*/*.*" },
+		{ "%{user}/a", "*/a" },
+		{ "100%%", "100%" },
+	};
+	autobuf struct buf mask = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		assert_int_equal(expand_mask(cases[i].pattern, &mask, NULL), 0);
+		assert_string_equal(buf_str(&mask), cases[i].mask);
+	}
+	assert_int_equal(expand_mask("%4", &mask, NULL), -1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -397,7 +418,7 @@ int main(void)
 		cmocka_unit_test(test_home_variable), cmocka_unit_test(test_too_long),
 		cmocka_unit_test(test_users),         cmocka_unit_test(test_unsafe_paths),
 		cmocka_unit_test(test_inverse),       cmocka_unit_test(test_not_invertible),
-		cmocka_unit_test(test_static_prefix),
+		cmocka_unit_test(test_static_prefix), cmocka_unit_test(test_mask),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

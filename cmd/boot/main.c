@@ -118,10 +118,5 @@ static int run(struct tool *tool)
 
 int main(int argc, char **argv)
 {
-	struct tool tool;
-	int code = tool_start(&tool, &spec, argc, argv);
-
-	if (code < 0)
-		code = run(&tool);
-	return tool_finish(&tool, code);
+	return tool_main(&spec, run, argc, argv);
 }

@@ -190,11 +190,8 @@ static int run(struct tool *tool)
 
 int main(int argc, char **argv)
 {
-	struct tool tool;
-	int code = tool_start(&tool, &spec, argc, argv);
+	int code = tool_main(&spec, run, argc, argv);
 
-	if (code < 0)
-		code = run(&tool);
 	str_vec_free(&services);
-	return tool_finish(&tool, code);
+	return code;
 }

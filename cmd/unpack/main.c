@@ -180,11 +180,6 @@ int main(int argc, char **argv)
 {
 	static const struct tool_spec with_settings = SPEC(TOOL_FORMAT);
 	static const struct tool_spec without = SPEC(TOOL_FORMAT | TOOL_NO_SETTINGS);
-	struct tool tool;
-	int code =
-		tool_start(&tool, names_store(argc, argv) ? &with_settings : &without, argc, argv);
 
-	if (code < 0)
-		code = run(&tool);
-	return tool_finish(&tool, code);
+	return tool_main(names_store(argc, argv) ? &with_settings : &without, run, argc, argv);
 }

@@ -154,12 +154,8 @@ static int run(struct tool *tool)
 
 int main(int argc, char **argv)
 {
-	struct tool tool;
-	int code = tool_start(&tool, &spec, argc, argv);
+	int code = tool_main(&spec, run, argc, argv);
 
-	if (code < 0)
-		code = run(&tool);
-	code = tool_finish(&tool, code);
 	str_vec_free(&asked);
 	return code;
 }

@@ -24,3 +24,17 @@ int str_vec_has(const struct str_vec *vec, const char *s)
 	}
 	return 0;
 }
+
+int str_vec_drop(struct str_vec *vec, const char *s)
+{
+	size_t kept = 0, count = vec->count;
+
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(vec->items[i], s) == 0)
+			free(vec->items[i]);
+		else
+			vec->items[kept++] = vec->items[i];
+	}
+	vec->count = kept;
+	return kept < count;
+}

@@ -46,3 +46,6 @@ void str_vec_copy(struct str_vec *to, const struct str_vec *from);
 
 /* Whether `s` is one of them. */
 int str_vec_has(const struct str_vec *vec, const char *s);
+
+/* Remove `s`, wherever it is; the others keep their order. Whether it was there. */
+int str_vec_drop(struct str_vec *vec, const char *s);

@@ -9,6 +9,7 @@
 
 #include "base/fsx.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "metacache/blocks.h"
 #include "metacache/session.h"
 #include "metacache/trash.h"
@@ -29,22 +30,15 @@ static int open_parent(int homefd, const char *path, const char **last_r, struct
 	return fd;
 }
 
-static bool ends_with(const char *name, const char *end)
-{
-	size_t len = strlen(name), end_len = strlen(end);
-
-	return len >= end_len && strcmp(name + len - end_len, end) == 0;
-}
-
 /* In this order an old dovecot.index never stands beside a log that does not
  * reach back to it: the logs come first, then what refers to them. */
 static int rank_of(const char *name)
 {
-	if (ends_with(name, ".log.2"))
+	if (str_ends_with(name, ".log.2"))
 		return 0;
-	if (ends_with(name, ".log"))
+	if (str_ends_with(name, ".log"))
 		return 1;
-	return ends_with(name, ".cache") ? 2 : 3;
+	return str_ends_with(name, ".cache") ? 2 : 3;
 }
 
 /* What was there comes to where the new file was. 1; 0 nothing was there, or it is

@@ -95,7 +95,8 @@ int metacache_scan(const struct metacache *mc, int homefd, struct home *home_r, 
 typedef int metacache_home_fn(void *ctx, const struct metacache_root *root, const char *path,
 			      const char *user, struct err *err);
 
-/* Every home below every root, found by walking. Directories that are no home
+/* Every user's home below the roots, found by walking; of a user with homes in several roots
+ * the first one. Directories that are no home
  * of anybody are passed over and counted in *strange_r (may be NULL). An unreadable directory
  * does not end the walk but makes it incomplete: 1 is returned at the end, and
  * err says which; 0 complete, -1 stopped. */

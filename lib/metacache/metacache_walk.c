@@ -30,6 +30,19 @@ static void pass_over(struct walk *walk)
 		walk->strange_fn(walk->ctx, walk->root, buf_str(&walk->path));
 }
 
+/* In a root before this one: a user with two homes is met once, and refused by
+ * metacache_find(). */
+static bool was_met(const struct walk *walk)
+{
+	for (const struct metacache_root *root = walk->mc->roots; root < walk->root; root++) {
+		autofd int fd = fsx_opendir(root->fd, buf_str(&walk->path));
+
+		if (fd >= 0)
+			return true;
+	}
+	return false;
+}
+
 static int visit(struct walk *walk)
 {
 	int ret;
@@ -43,6 +56,8 @@ static int visit(struct walk *walk)
 		pass_over(walk);
 		return 0;
 	}
+	if (was_met(walk))
+		return 0;
 	return walk->fn(walk->ctx, walk->root, buf_str(&walk->path), buf_str(&walk->user),
 			walk->err);
 }

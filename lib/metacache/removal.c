@@ -83,18 +83,11 @@ int removal_directory(const struct metacache *mc, const struct metacache_home *h
 static int forget_folder(int homefd, const char *path, struct err *err)
 {
 	autostate struct state state = { 0 };
-	size_t kept = 0;
 	int ret = state_read(homefd, &state, err);
 
 	if (ret <= 0)
 		return ret;
-	for (size_t i = 0; i < state.folders.count; i++) {
-		if (strcmp(state.folders.items[i], path) == 0)
-			free(state.folders.items[i]);
-		else
-			state.folders.items[kept++] = state.folders.items[i];
-	}
-	state.folders.count = kept;
+	(void)str_vec_drop(&state.folders, path);
 	/* The next refresh has to look, however soon it comes. */
 	state.refresh = true;
 	return state_write(homefd, &state, NULL, err);

@@ -9,15 +9,9 @@
 #include "base/fsx.h"
 #include "base/lock.h"
 #include "base/mem.h"
+#include "base/str.h"
 
 #define TRIES 5
-
-static bool ends_with(const char *name, const char *end)
-{
-	size_t len = strlen(name), end_len = strlen(end);
-
-	return len >= end_len && strcmp(name + len - end_len, end) == 0;
-}
 
 void snapshot_free(struct snapshot *snapshot)
 {
@@ -96,7 +90,7 @@ static int open_sources(int unitfd, const struct unit *unit, struct snapshot *sn
 static int log_handle(const struct snapshot *snapshot)
 {
 	for (size_t i = 0; i < snapshot->source_count; i++) {
-		if (ends_with(snapshot->sources[i].name, ".index.log"))
+		if (str_ends_with(snapshot->sources[i].name, ".index.log"))
 			return snapshot->sources[i].fd;
 	}
 	return -1;
@@ -134,7 +128,7 @@ static int lock_caches(const struct snapshot *snapshot, int64_t timeout_ms, stru
 		struct bundle_source *source = &snapshot->sources[i];
 		struct fsx_stat st;
 
-		if (!ends_with(source->name, ".index.cache"))
+		if (!str_ends_with(source->name, ".index.cache"))
 			continue;
 		if (lock_for_reading(source->fd, source->name, timeout_ms, err) < 0)
 			return -1;

@@ -128,16 +128,15 @@ void tidy_add(struct tidy *tidy, const struct metacache_home *home, const char *
 		delete_batch(tidy, &full);
 }
 
-static bool drop_name(struct str_vec *names, const char *name)
+void tidy_delete(struct tidy *tidy)
 {
-	for (size_t i = 0; i < names->count; i++) {
-		if (strcmp(names->items[i], name) == 0) {
-			free(names->items[i]);
-			names->items[i] = names->items[--names->count];
-			return true;
-		}
-	}
-	return false;
+	struct batch batch;
+
+	pthread_mutex_lock(&tidy->mutex);
+	batch = tidy->batch;
+	tidy->batch = (struct batch){ 0 };
+	pthread_mutex_unlock(&tidy->mutex);
+	delete_batch(tidy, &batch);
 }
 
 static int tell_state(int homefd, const struct entry *entry, char *const *names, struct err *err)
@@ -153,7 +152,7 @@ static int tell_state(int homefd, const struct entry *entry, char *const *names,
 	if (ret <= 0)
 		return ret;
 	for (size_t i = 0; i < entry->count; i++) {
-		if (!drop_name(&state.superseded, names[entry->first + i]))
+		if (!str_vec_drop(&state.superseded, names[entry->first + i]))
 			continue;
 		state_add_deleted(&state, names[entry->first + i]);
 		changed = true;
@@ -211,7 +210,7 @@ int tidy_finish(struct tidy **tidy_p, uint64_t *deleted_r, struct err *err)
 
 	if (!tidy)
 		return 0;
-	delete_batch(tidy, &tidy->batch);
+	tidy_delete(tidy);
 	tidy_settle(tidy);
 	if (deleted_r)
 		*deleted_r = tidy->deleted;

@@ -18,6 +18,10 @@ struct tidy *tidy_new(const struct metacache *mc);
 void tidy_add(struct tidy *tidy, const struct metacache_home *home, const char *unit_path,
 	      const char *unit_id, const struct str_vec *names);
 
+/* Delete now what was remembered: for who lists and deletes under the user's lock. What is gone is
+ * noted later. */
+void tidy_delete(struct tidy *tidy);
+
 /* Note in the .state files what is gone by now. The caller holds no user lock. */
 void tidy_settle(struct tidy *tidy);
 

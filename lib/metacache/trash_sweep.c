@@ -5,6 +5,7 @@
 #include <sys/file.h>
 
 #include "base/fsx.h"
+#include "base/str.h"
 #include "metacache/crash.h"
 #include "metacache/session.h"
 #include "metacache/state.h"
@@ -16,11 +17,6 @@ struct sweep {
 	int trash_fd;
 	struct err *err;
 };
-
-static bool starts_with(const char *name, const char *start)
-{
-	return strncmp(name, start, strlen(start)) == 0;
-}
 
 enum verdict {
 	SWEEP_DELETE, /* nothing would be missed but what can be made again, or may go */
@@ -120,7 +116,7 @@ static enum verdict sweep_swapped(const struct sweep *sweep, int entryfd)
 		enum verdict verdict;
 		char kept[TRASH_KEPT_SIZE];
 
-		if (!starts_with(entry.name, TRASH_SWAP) || entry.type != DT_DIR)
+		if (!str_starts_with(entry.name, TRASH_SWAP) || entry.type != DT_DIR)
 			continue;
 		old = fsx_opendir(entryfd, entry.name);
 		verdict = old < 0 ? SWEEP_LEAVE : judge(old, sweep->rules);
@@ -139,7 +135,7 @@ static enum verdict sweep_swapped(const struct sweep *sweep, int entryfd)
 static int sweep_directory(const struct sweep *sweep, const char *name)
 {
 	autofd int fd = fsx_opendir(sweep->trash_fd, name);
-	bool taken = starts_with(name, TRASH_TAKEN);
+	bool taken = str_starts_with(name, TRASH_TAKEN);
 	enum verdict verdict;
 
 	if (fd < 0 && errno == ENOENT)
@@ -162,7 +158,7 @@ static int sweep_directory(const struct sweep *sweep, const char *name)
 
 static int sweep_entry(const struct sweep *sweep, const struct fsx_entry *entry)
 {
-	if (starts_with(entry->name, TRASH_KEPT))
+	if (str_starts_with(entry->name, TRASH_KEPT))
 		return 0;
 	if (entry->type != DT_DIR)
 		return fsx_remove_tree(sweep->trash_fd, entry->name, sweep->err);

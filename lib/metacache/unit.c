@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "base/utf8.h"
 
 #define DEPTH_MAX 64
@@ -107,13 +108,6 @@ void unit_classify(const char *path, const struct unit_rules *rules, struct unit
 	}
 }
 
-static bool ends_with(const char *name, const char *end)
-{
-	size_t len = strlen(name), end_len = strlen(end);
-
-	return len >= end_len && strcmp(name + len - end_len, end) == 0;
-}
-
 /* Names go into JSON and come back from it. */
 static bool is_usable(const char *name)
 {
@@ -123,8 +117,8 @@ static bool is_usable(const char *name)
 /* Dovecot makes these again, or they are only there while it writes. */
 static bool is_left_out(const char *name)
 {
-	return ends_with(name, ".lock") || ends_with(name, ".newlock") || ends_with(name, ".tmp") ||
-	       strcmp(name, "dovecot.index.backup") == 0 ||
+	return str_ends_with(name, ".lock") || str_ends_with(name, ".newlock") ||
+	       str_ends_with(name, ".tmp") || strcmp(name, "dovecot.index.backup") == 0 ||
 	       strcmp(name, "dovecot.list.index.backup") == 0 || strncmp(name, ".temp.", 6) == 0 ||
 	       strcmp(name, ".state.blocks") == 0;
 }

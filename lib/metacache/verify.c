@@ -10,6 +10,7 @@
 
 #include "base/fsx.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "base/workers.h"
 #include "metacache/trash.h"
 #include "metacache/verify_look.h"
@@ -201,11 +202,6 @@ static void tell_error(struct verify *verify, const struct err *err)
 	pthread_mutex_unlock(&verify->mutex);
 }
 
-static bool starts_with(const char *name, const char *start)
-{
-	return strncmp(name, start, strlen(start)) == 0;
-}
-
 /* Somebody is at work in it, or it is gone. */
 static bool is_held(int trash_fd, const struct fsx_entry *entry)
 {
@@ -228,7 +224,7 @@ static int list_trash(const struct metacache_root *root, bool kept, struct str_v
 		return errno == ENOENT ? 0 : -1;
 	fsx_dir_open(&dir, fd);
 	while ((ret = fsx_dir_next(&dir, &entry)) > 0) {
-		if (starts_with(entry.name, TRASH_KEPT) == kept &&
+		if (str_starts_with(entry.name, TRASH_KEPT) == kept &&
 		    strcmp(entry.name, TRASH_SPARE) != 0 && (kept || !is_held(fd, &entry)))
 			vec_push(names, xstrdup(entry.name));
 	}

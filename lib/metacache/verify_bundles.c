@@ -53,19 +53,6 @@ static int read_manifest(struct verify_look *look, const struct remote_unit *rem
 	return ret;
 }
 
-static void drop_name(struct str_vec *names, const char *name)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < names->count; i++) {
-		if (strcmp(names->items[i], name) == 0)
-			free(names->items[i]);
-		else
-			names->items[kept++] = names->items[i];
-	}
-	names->count = kept;
-}
-
 /* What a bundle says of itself does not make it rubbish. 1, 0 the listing is out of date, -1. */
 static int drop_self_included(struct verify_look *look, const struct remote_unit *remote,
 			      struct str_vec *names, struct err *err)
@@ -86,7 +73,7 @@ static int drop_self_included(struct verify_look *look, const struct remote_unit
 		if (ret <= 0)
 			return ret;
 		if (str_vec_has(&manifest.includes, object->name))
-			drop_name(names, object->name);
+			str_vec_drop(names, object->name);
 	}
 	return 1;
 }

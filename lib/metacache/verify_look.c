@@ -7,6 +7,7 @@
 #include "base/fsx.h"
 #include "base/mem.h"
 #include "base/quote.h"
+#include "base/str.h"
 #include "metacache/blocks.h"
 #include "metacache/flush_unit.h"
 #include "metacache/user_lock.h"
@@ -39,11 +40,6 @@ void verify_look_free(struct verify_look *look)
 	metacache_home_free(&look->home);
 }
 
-static bool same_text(const char *a, const char *b)
-{
-	return a && b ? strcmp(a, b) == 0 : a == b;
-}
-
 struct err *verify_look_add(struct verify_look *look, enum verify_drift drift, const char *unit,
 			    const char *object, bool repairable)
 {
@@ -52,8 +48,8 @@ struct err *verify_look_add(struct verify_look *look, enum verify_drift drift, c
 	for (size_t i = 0; i < findings->count; i++) {
 		struct verify_finding *old = &findings->items[i];
 
-		if (old->drift == drift && same_text(old->unit, unit) &&
-		    same_text(old->object, object))
+		if (old->drift == drift && str_same(old->unit, unit) &&
+		    str_same(old->object, object))
 			return &old->err;
 	}
 	vec_push(findings, ((struct verify_finding){

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/fsx.h"
+#include "base/str.h"
 #include "metacache/blocks.h"
 #include "metacache/flush.h"
 #include "metacache/refresh.h"
@@ -228,10 +229,21 @@ static bool may_go(const struct verify_finding *finding, const struct remote_uni
 		       : verify_bundles_contained(listed, included, object);
 }
 
+static int list_again(struct repair *repair, const char *id, struct remote_unit *listed_r,
+		      struct verify_included *included_r, struct err *err)
+{
+	struct verify_look *look = repair->look;
+
+	if (remote_list_unit(repair->mc->store, look->home.prefix, id, listed_r, err) < 0)
+		return -1;
+	return verify_bundles_read(look, listed_r, included_r, err);
+}
+
 /* Another writer may have put a diff on a base since the look, or what contained a bundle may
- * be gone. */
+ * be gone. Nobody here uploads one between the listing and the deletion. */
 static void delete_of_unit(struct repair *repair, struct tidy *tidy, const char *name)
 {
+	const struct metacache *mc = repair->mc;
 	struct verify_look *look = repair->look;
 	const struct verify_unit *unit = find_unit(look, name);
 	const char *id = find_remote(look, name)->id;
@@ -239,9 +251,10 @@ static void delete_of_unit(struct repair *repair, struct tidy *tidy, const char 
 	struct verify_included included = { 0 };
 	struct str_vec names = { 0 };
 	struct err err = { 0 };
+	autofd int lock = user_lock(mc->locks_fd, look->home.user, USER_LOCK_UPLOAD,
+				    mc->settings->user_lock_timeout_ms, &err);
 
-	if (remote_list_unit(repair->mc->store, look->home.prefix, id, &listed, &err) < 0 ||
-	    verify_bundles_read(look, &listed, &included, &err) < 0) {
+	if (lock < 0 || list_again(repair, id, &listed, &included, &err) < 0) {
 		note_failure(repair, &err);
 	} else {
 		for (size_t i = 0; i < look->findings.count; i++) {
@@ -251,6 +264,7 @@ static void delete_of_unit(struct repair *repair, struct tidy *tidy, const char 
 				vec_push(&names, finding->object);
 		}
 		tidy_add(tidy, &look->home, unit ? unit->unit->path : id, id, &names);
+		tidy_delete(tidy);
 	}
 	vec_free(&names);
 	str_vec_free(&included.names);
@@ -311,18 +325,13 @@ static void act(struct repair *repair)
 
 /* ---- what came of it ---- */
 
-static bool same_text(const char *a, const char *b)
-{
-	return a && b ? strcmp(a, b) == 0 : a == b;
-}
-
 static struct verify_finding *find(struct verify_look *look, const struct verify_finding *like)
 {
 	for (size_t i = 0; i < look->findings.count; i++) {
 		struct verify_finding *finding = &look->findings.items[i];
 
-		if (finding->drift == like->drift && same_text(finding->unit, like->unit) &&
-		    same_text(finding->object, like->object))
+		if (finding->drift == like->drift && str_same(finding->unit, like->unit) &&
+		    str_same(finding->object, like->object))
 			return finding;
 	}
 	return NULL;

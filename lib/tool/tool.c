@@ -148,6 +148,16 @@ int tool_finish(struct tool *tool, int code)
 	return code;
 }
 
+int tool_main(const struct tool_spec *spec, tool_run_fn *run, int argc, char **argv)
+{
+	struct tool tool;
+	int code = tool_start(&tool, spec, argc, argv);
+
+	if (code < 0)
+		code = run(&tool);
+	return tool_finish(&tool, code);
+}
+
 static unsigned width_of(int fd)
 {
 	struct winsize size;

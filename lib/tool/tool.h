@@ -3,12 +3,7 @@
  *
  *   int main(int argc, char **argv)
  *   {
- *           struct tool tool;
- *           int code = tool_start(&tool, &spec, argc, argv);
- *
- *           if (code < 0)
- *                   code = run(&tool);
- *           return tool_finish(&tool, code);
+ *           return tool_main(&spec, run, argc, argv);
  *   }
  *
  * Only this module knows popt. */
@@ -88,6 +83,10 @@ int tool_start(struct tool *tool, const struct tool_spec *spec, int argc, char *
 /* Close stdout and check that all of it was taken (else 74), free everything,
  * and return the exit code. */
 int tool_finish(struct tool *tool, int code);
+
+/* The two around `run`, which gets what was read and returns an exit code. */
+typedef int tool_run_fn(struct tool *tool);
+int tool_main(const struct tool_spec *spec, tool_run_fn *run, int argc, char **argv);
 
 /* A printer with the operator's format and fields; NULL after an error was
  * said (the code is then 64). `rows` is what JSON calls them. */

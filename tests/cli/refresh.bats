@@ -44,6 +44,31 @@ result() { fields result refresh -u "$user" "$@"; }
 	no_leftovers
 }
 
+@test "two downloads a unit at most, also while superseded bundles wait to be deleted" {
+	gets() { "$BIN/metacache-status" -c "$W/there/conf" -f json | jq .requests.get.count; }
+	for _ in 1 2 3 4 5; do
+		echo more >>"$home/dovecot.list.index.log"
+		mc flush -q -u "$user" -o "obox_index_fs=fault:delete@*=fail:posix:$W/store" >/dev/null 2>&1
+	done
+	[ "$(find "$W/store" -path "*$user/idx/*" | wc -l)" = 6 ]
+	world_conf "$W/there"
+	there -q -u "$user" >/dev/null
+	[ "$(gets)" = 4 ] # a base and a diff, and two bases
+	diff <(tree_of "$home") <(tree_of "$(find "$W/there/idx" -name "$user")")
+	# A replaced base waits, too.
+	head -c 9000 /dev/urandom >>"$home/dovecot.list.index.log"
+	for _ in 1 2; do
+		echo more >>"$home/dovecot.list.index.log"
+		mc flush -q -u "$user" -o "obox_index_fs=fault:delete@*=fail:posix:$W/store" >/dev/null 2>&1
+	done
+	[ "$(find "$W/store" -path "*$user/idx/*" | wc -l)" = 8 ]
+	rm -r "$W/there"
+	world_conf "$W/there"
+	there -q -u "$user" >/dev/null
+	[ "$(gets)" = 4 ]
+	diff <(tree_of "$home") <(tree_of "$(find "$W/there/idx" -name "$user")")
+}
+
 @test "local changes that storage does not have stay: refreshed_unchanged" {
 	world_change
 	tree_of "$idx" >"$BATS_TEST_TMPDIR/whole"

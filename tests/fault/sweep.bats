@@ -87,6 +87,89 @@ same_count() { [ "$(wc -l <"$1")" = "$(wc -l <"$2")" ]; }
 	sweep "$BIN/metacache-refresh" -q -c "$WORLD/here/conf" -u "${USERS[0]}"
 }
 
+# Folders whose logs can be read, all in storage; another backend goes on with them, and what changes
+# here can be made again.
+obsolete_world() {
+	local folder
+	world_make "$W"
+	for folder in "$WORLD"/here/idx/??/*/mailboxes/*; do
+		cp "$PROJECT_DIR"/tests/cli/index/dovecot.index* "$folder"
+	done
+	mc flushall -q >/dev/null
+	storage_of >/dev/null
+	world_change there
+	"$BIN/metacache-flushall" -q -c "$WORLD/there/conf" >/dev/null
+	tree_of "$WORLD/there/idx" >"$T/theirs"
+	for folder in "$WORLD"/here/idx/??/*/mailboxes/*; do
+		echo cached >>"$folder/dovecot.index.cache"
+	done
+	mc rescan -q >/dev/null
+	tree_of "$WORLD/here/idx" >"$T/whole"
+	[ "$(mc list -f tab --no-header --field changes,obsolete)" = $'unimportant\t0' ]
+}
+
+@test "flushall of obsolete folders, killed anywhere: nothing is written, and each is marked" {
+	prepare() { obsolete_world; }
+	promises() { here_is_whole && diff <(storage_of) "$T/theirs"; }
+	finished() {
+		here_is_whole && no_leftovers && diff <(storage_of) "$T/theirs" &&
+			[ "$(mc list -f tab --no-header --field changes,conflicts,obsolete)" = $'unimportant\t0\t2' ] &&
+			mc rescan -q -f json | jq -e '.rescans[0].corrected == 0' >/dev/null
+	}
+	prepare
+	sweep "$BIN/metacache-flushall" -q -c "$WORLD/here/conf"
+}
+
+@test "refresh of obsolete folders with changes that can be made again, killed anywhere" {
+	prepare() { obsolete_world; }
+	promises() {
+		tree_of "$WORLD/here/idx" >"$T/now"
+		only_from "$T/now" "$T/whole" "$T/theirs" && same_count "$T/now" "$T/theirs"
+	}
+	finished() {
+		diff <(tree_of "$WORLD/here/idx") "$T/theirs" &&
+			[ "$(mc list -f tab --no-header --field changes,conflicts,obsolete)" = $'none\t0\t0' ]
+	}
+	prepare
+	sweep "$BIN/metacache-refresh" -q -c "$WORLD/here/conf" -u "${USERS[0]}"
+}
+
+flushall_or_conflict() { "$BIN/metacache-flushall" -q -c "$WORLD/here/conf" || [ $? = 65 ]; }
+
+@test "flushall of a new base while another backend puts a diff on the old one, killed anywhere: the diff and its base stay" {
+	local log
+	prepare() {
+		world_make "$W"
+		mc flushall -q >/dev/null
+		storage_of >/dev/null
+		# Their listing has not our new base yet, and what they put lands now.
+		world_change there
+		cp -a "$WORLD/store" "$T/aside"
+		"$BIN/metacache-flushall" -q -c "$WORLD/there/conf" -o "obox_index_fs=posix:$T/aside" >/dev/null
+		for log in $(find "$WORLD/here/idx" -name '*.index.log'); do
+			head -c 9000 /dev/urandom >>"$log"
+		done
+		mc flushall -q >/dev/null
+		(cd "$T/aside" && find . -name 'bundle.*' | sort) >"$T/theirs"
+		cp -an "$T/aside/." "$WORLD/store/"
+		rm -r "$T/aside"
+		tree_of "$WORLD/here/idx" >"$T/whole"
+	}
+	# Bases and diffs.
+	promises() {
+		here_is_whole &&
+			[ -z "$(cd "$WORLD/store" && find . -name 'bundle.*' | sort | comm -13 - "$T/theirs")" ]
+	}
+	finished() {
+		promises && [ "$(mc list -f tab --no-header --field conflicts)" = 3 ]
+	}
+	prepare
+	grep -q -- - "$T/theirs"
+	export -f flushall_or_conflict
+	export BIN WORLD
+	sweep bash -c flushall_or_conflict
+}
+
 refresh_or_conflict() { "$BIN/metacache-refresh" -q -c "$WORLD/here/conf" "$@" || [ $? = 65 ]; }
 
 @test "refresh of an obsolete home, killed anywhere while a session writes: what it wrote is kept" {

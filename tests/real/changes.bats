@@ -10,9 +10,21 @@ setup_file() {
 	export DIR PAIR_DIR
 	DIR=$(scratch_make)
 	install -d -m 700 -o "$MAIL_UID" -g "$MAIL_GID" "$DIR/store"
+	install -d -m 755 -o "$MAIL_UID" -g "$MAIL_GID" "$DIR/sieve"
+	cat >"$DIR/sieve/flag.sieve" <<-'SIEVE'
+		require "imap4flags";
+		if header :contains "subject" "urgent" { addflag "\\Flagged"; }
+	SIEVE
 	# Logs rotate early, so that a test sees it.
-	export EXTRA_CONF='mail_index_log_rotate_min_size = 4k
-		mail_index_log_rotate_min_age = 1 s'
+	export EXTRA_CONF="
+		mail_index_log_rotate_min_size = 4k
+		mail_index_log_rotate_min_age = 1 s
+		protocol lmtp {
+		  mail_plugins = sieve
+		}
+		plugin {
+		  sieve_before = $DIR/sieve/flag.sieve
+		}"
 	pair_start "$DIR" index "posix:$DIR/store"
 }
 
@@ -74,6 +86,11 @@ is_unimportant() {
 @test "LMTP delivery is unimportant" {
 	deliver_on a "$user" 2
 	is_unimportant
+}
+
+@test "LMTP delivery of a mail that a Sieve script flags is important" {
+	deliver_on a "$user" 1 urgent
+	is_important
 }
 
 @test "APPEND with a flag is important" {

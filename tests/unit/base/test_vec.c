@@ -1,5 +1,6 @@
 #include "../scratch.h"
 
+#include "base/cleanup.h"
 #include "base/vec.h"
 
 VEC(number_vec, long);
@@ -53,6 +54,20 @@ static void test_strings(void **state)
 	vec_push(&names, xstrdup("long text"));
 	for (size_t i = 0; i < ROWS(rows); i++)
 		assert_int_equal(str_vec_has(&names, rows[i].text), rows[i].is);
+	vec_push(&names, xstrdup("last"));
+	assert_int_equal(str_vec_drop(&names, "not there"), 0);
+	while (names.count > 1) {
+		autofree char *first = xstrdup(names.items[0]);
+
+		assert_int_equal(str_vec_drop(&names, first), 1);
+		assert_int_equal(str_vec_has(&names, first), 0);
+	}
+	assert_string_equal(names.items[0], "last");
+	vec_push(&names, xstrdup("x"));
+	vec_push(&names, xstrdup("last"));
+	assert_int_equal(str_vec_drop(&names, "last"), 1); /* all of them */
+	assert_int_equal(names.count, 1);
+	assert_string_equal(names.items[0], "x");
 	str_vec_free(&names);
 	assert_int_equal(names.count, 0);
 	str_vec_free(&names);

@@ -102,6 +102,40 @@ static void assert_superseded(const struct site *site, const char *dir, const ch
 static const char *const one[] = { BASE_1, NULL };
 static const char *const two[] = { BASE_1, BASE_2, NULL };
 
+/* Under the user's lock the objects go; what is noted of them waits. */
+static void test_delete(void **state)
+{
+	const struct scratch *scratch = *state;
+	autofree char *object = xasprintf("store/u1/mailboxes/" GUID_A "/idx/%s", BASE_1);
+	autostate struct state s = { 0 };
+	autofd int lock = -1, dirfd = -1;
+	struct err err = { 0 };
+	struct tidy *tidy;
+	struct site site;
+
+	open_site(scratch, "", &site);
+	add_unit(&site, "u1", BOX, two);
+	assert_true(has(scratch->fd, object));
+	tidy = tidy_new(&site.mc);
+	tidy_unit(&site, tidy, "u1", BOX, one);
+	lock = user_lock(site.mc.locks_fd, "u1", USER_LOCK_UPLOAD, 0, &err);
+	assert_true(lock >= 0);
+	tidy_delete(tidy);
+	assert_false(has(scratch->fd, object));
+	assert_superseded(&site, "mc/u1/" BOX, BASE_1 " " BASE_2);
+	tidy_delete(tidy); /* nothing more */
+	cleanup_fd(&lock);
+	lock = -1;
+	tidy_settle(tidy);
+	assert_superseded(&site, "mc/u1/" BOX, BASE_2);
+	dirfd = open_dir(scratch->fd, "mc/u1/" BOX);
+	assert_int_equal(state_read(dirfd, &s, NULL), 1);
+	assert_int_equal(s.deleted.count, 1);
+	assert_string_equal(s.deleted.items[0], BASE_1);
+	assert_int_equal(tidy_finish(&tidy, NULL, &err), 0);
+	close_site(&site);
+}
+
 static void test_finish(void **state)
 {
 	struct err err = { 0 };
@@ -294,9 +328,10 @@ static void test_threads(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		scratch_test(test_finish),          scratch_test(test_partly_deleted),
-		scratch_test(test_store_is_away),   scratch_test(test_batches),
-		scratch_test(test_gone_and_locked), scratch_test(test_threads),
+		scratch_test(test_finish),         scratch_test(test_delete),
+		scratch_test(test_partly_deleted), scratch_test(test_store_is_away),
+		scratch_test(test_batches),        scratch_test(test_gone_and_locked),
+		scratch_test(test_threads),
 	};
 
 	return cmocka_run_group_tests_name("tidy", tests, NULL, NULL);

@@ -37,19 +37,21 @@ static const struct tool_spec with_users = {
 };
 static const struct tool_spec with_settings = { .program = "test-tool" };
 
-typedef int run_fn(struct tool *tool);
+typedef tool_run_fn run_fn;
+
+static int run_nothing(struct tool *tool)
+{
+	(void)tool;
+	return 0;
+}
 
 static void child_main(const struct tool_spec *spec, char **argv, run_fn *run)
 {
-	struct tool tool;
 	int argc = 0, code;
 
 	while (argv[argc])
 		argc++;
-	code = tool_start(&tool, spec, argc, argv);
-	if (code < 0)
-		code = run ? run(&tool) : 0;
-	code = tool_finish(&tool, code);
+	code = tool_main(spec, run ? run : run_nothing, argc, argv);
 	str_vec_free(&own.texts);
 	exit(code);
 }

@@ -32,7 +32,7 @@ pair_start() {
 		mkdir -p "$PAIR_DIR/$name"
 		write_metacache_conf "$name" "$store"
 		extra=EXTRA_CONF_$name
-		EXTRA_CONF=${!extra-} POSTLOGIN=$PROJECT_DIR/scripts/imap-postlogin \
+		EXTRA_CONF=${!extra-${EXTRA_CONF-}} POSTLOGIN=$PROJECT_DIR/scripts/imap-postlogin \
 			EXTRA_ENV="METACACHE_CONF=$PAIR_DIR/$name/metacache.conf METACACHE_REFRESH=$BIN/metacache-refresh" \
 			"$REAL_DIR/start-dovecot" "$PAIR_DIR" "$layout" "$name" >"$PAIR_DIR/$name/env"
 	done

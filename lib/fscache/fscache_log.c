@@ -55,18 +55,20 @@ static int open_file(struct fscache_log *log, int flags, uint64_t *size_r, struc
 	return 1;
 }
 
-/* Whether the open file is the one in the directory, and its size. 1, 0, -1. */
+/* Whether the open file is the one in the directory, and its size. 1, 0, -1. The times are not
+ * asked for: a file whose times somebody has seen takes a write longer (multigrain timestamps). */
 static int is_current(const struct fscache_log *log, uint64_t *size_r, struct err *err)
 {
-	struct stat st;
+	struct statx st;
 
-	if (fstatat(log->dirfd, FSCACHE_LOG_FILE, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+	if (statx(log->dirfd, FSCACHE_LOG_FILE, AT_SYMLINK_NOFOLLOW, STATX_INO | STATX_SIZE, &st) <
+	    0) {
 		if (errno == ENOENT)
 			return 0;
 		return err_sys(err, errno, "look at %s", FSCACHE_LOG_FILE);
 	}
-	*size_r = (uint64_t)st.st_size;
-	return st.st_ino == log->inode;
+	*size_r = st.stx_size;
+	return st.stx_ino == log->inode;
 }
 
 /* 1: a log of ours; 0: the beginning of its first line, or nothing; -1. */

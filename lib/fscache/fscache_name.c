@@ -108,6 +108,39 @@ static unsigned char escaped(const unsigned char *file)
 	return low == 0 || is_plain_byte[c] || c < ' ' || c > '~' ? 0 : c;
 }
 
+typedef unsigned char sixteen __attribute__((vector_size(16)));
+
+/* Whether all of 16 bytes are is_plain_byte[] or '%': a rescan asks for a million names. */
+static inline __attribute__((always_inline)) bool are_usual(const char *at)
+{
+	sixteen c;
+	uint64_t half[2];
+
+	memcpy(&c, at, sizeof c);
+	sixteen usual = (sixteen)((c | 0x20) - 'a' < 26) | (sixteen)(c - '0' <= ':' - '0') |
+			(sixteen)(c - '+' <= '.' - '+') | (sixteen)(c == '%') |
+			(sixteen)(c == '=') | (sixteen)(c == '@') | (sixteen)(c == '_') |
+			(sixteen)(c == '~');
+	memcpy(half, &usual, sizeof half);
+	return (half[0] & half[1]) == UINT64_MAX;
+}
+
+static bool is_usual(const char *file, size_t len)
+{
+	if (len < 16) {
+		for (size_t i = 0; i < len; i++) {
+			if (!is_plain_byte[(unsigned char)file[i]] && file[i] != '%')
+				return false;
+		}
+		return true;
+	}
+	for (size_t at = 0; at + 16 < len; at += 16) {
+		if (!are_usual(file + at))
+			return false;
+	}
+	return are_usual(file + len - 16);
+}
+
 /* The key of a name that has nothing unusual in it, and its length; 0: look closer. */
 static size_t usual_key(const char *file, size_t len, char key[FSCACHE_NAME_MAX])
 {
@@ -115,14 +148,13 @@ static size_t usual_key(const char *file, size_t len, char key[FSCACHE_NAME_MAX]
 	size_t count = 0;
 	char before = '/';
 
+	if (!is_usual(file, len))
+		return 0;
 	for (const char *at = file;; at += 3) {
 		const char *stop = memchr(at, '%', (size_t)(end - at));
 		size_t plain_len = (size_t)((stop ? stop : end) - at);
-		bool all_plain = true;
 
-		for (size_t i = 0; i < plain_len; i++)
-			all_plain &= is_plain_byte[(unsigned char)at[i]];
-		if (!all_plain || (before == '/' && plain_len > 0 && *at == '.'))
+		if (before == '/' && plain_len > 0 && *at == '.')
 			return 0;
 		memcpy(key + count, at, plain_len);
 		count += plain_len;

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/clock.h"
 #include "base/hash.h"
@@ -14,7 +15,8 @@
 #define STATE_BITS 3
 #define STATE_MASK ((1U << STATE_BITS) - 1)
 #define ROOM_MIN 16
-#define ROOM_MAX (1U << 24)
+#define ROOM_MAX (1U << 18) /* to begin with */
+#define LARGE_PAGE ((size_t)2 << 20)
 
 /* Entries come in any order, so while they come they are only put one behind the other;
  * a part becomes a hash table when it is first asked, which is then all in the cache. */
@@ -30,6 +32,7 @@ struct slot {
 
 struct part {
 	struct slot *slots;
+	struct slot *own;    /* slots, if they are not of the table's block any more */
 	uint32_t room, used; /* used: what is not free */
 	bool is_hashed;
 	pthread_mutex_t lock;
@@ -37,6 +40,7 @@ struct part {
 
 struct fscache_table {
 	uint64_t seed;
+	struct slot *block; /* the slots of all parts that have not grown */
 	struct part parts[FSCACHE_FOLDERS];
 };
 
@@ -63,10 +67,17 @@ static uint64_t bytes_of(uint32_t tag)
 	return (uint64_t)(tag >> STATE_BITS) * 512;
 }
 
-static void make_room(struct part *part, uint32_t room)
+/* Slots that are not cleared yet, in large pages where the system has them: to touch the small
+ * ones one by one for the first time takes longer than to fill them. */
+static struct slot *make_block(size_t slots)
 {
-	part->room = room;
-	part->slots = xcalloc(room, sizeof *part->slots);
+	size_t size = slots * sizeof(struct slot), skipped;
+	char *block = xmalloc(size);
+
+	skipped = -(uintptr_t)block % LARGE_PAGE;
+	if (size > skipped + LARGE_PAGE)
+		madvise(block + skipped, size - skipped, MADV_HUGEPAGE);
+	return (void *)block;
 }
 
 struct fscache_table *fscache_table_new(uint64_t entries)
@@ -75,9 +86,13 @@ struct fscache_table *fscache_table_new(uint64_t entries)
 	uint64_t room = entries / FSCACHE_FOLDERS * 5 / 4 + ROOM_MIN;
 
 	clock_random(&table->seed, sizeof table->seed);
+	if (room > ROOM_MAX)
+		room = ROOM_MAX;
+	table->block = make_block(room * FSCACHE_FOLDERS);
 	for (size_t i = 0; i < FSCACHE_FOLDERS; i++) {
+		table->parts[i].slots = table->block + i * room;
+		table->parts[i].room = (uint32_t)room;
 		pthread_mutex_init(&table->parts[i].lock, NULL);
-		make_room(&table->parts[i], (uint32_t)(room < ROOM_MAX ? room : ROOM_MAX));
 	}
 	return table;
 }
@@ -87,9 +102,10 @@ void fscache_table_free(struct fscache_table **table)
 	if (!*table)
 		return;
 	for (size_t i = 0; i < FSCACHE_FOLDERS; i++) {
-		free((*table)->parts[i].slots);
+		free((*table)->parts[i].own);
 		pthread_mutex_destroy(&(*table)->parts[i].lock);
 	}
+	free((*table)->block);
 	free(*table);
 	*table = NULL;
 }
@@ -172,8 +188,9 @@ static void hash(struct part *part, uint32_t room)
 
 	memcpy(slots, part->slots, count * sizeof *slots);
 	if (room > part->room) {
-		free(part->slots);
-		make_room(part, room);
+		free(part->own);
+		part->slots = part->own = xcalloc(room, sizeof *part->slots);
+		part->room = room;
 	} else {
 		memset(part->slots, 0, part->room * sizeof *part->slots);
 	}
@@ -194,12 +211,22 @@ static struct part *hashed(struct fscache_table *table, unsigned folder)
 	return part;
 }
 
+/* The entries of a part that is not hashed, in more room. */
+static void grow(struct part *part, uint32_t room)
+{
+	struct slot *old = part->own;
+
+	part->own = xreallocarray(NULL, room, sizeof *part->own);
+	memcpy(part->own, part->slots, part->used * sizeof *part->own);
+	part->slots = part->own;
+	part->room = room;
+	free(old);
+}
+
 static void append(struct part *part, uint64_t key, uint32_t tag)
 {
-	if (part->used == part->room) {
-		part->room += part->room / 2;
-		part->slots = xreallocarray(part->slots, part->room, sizeof *part->slots);
-	}
+	if (part->used == part->room)
+		grow(part, part->room + part->room / 2);
 	part->slots[part->used].key = key;
 	part->slots[part->used++].tag = tag;
 }

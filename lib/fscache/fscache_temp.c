@@ -74,7 +74,8 @@ static int open_temp(struct fscache_temps *temps, struct fscache_temp *temp, str
 static int try_take(struct fscache_temps *temps, struct fscache_temp *temp, int64_t wait_ms,
 		    bool *again_r, struct err *err)
 {
-	struct stat open_st, st;
+	struct statx open_st;
+	struct stat st;
 	int ret;
 
 	*again_r = false;
@@ -83,17 +84,19 @@ static int try_take(struct fscache_temps *temps, struct fscache_temp *temp, int6
 	ret = lock_range(temp->fd, LOCK_RANGE_WRITE, FSCACHE_TEMP_LOCK_AT, 1, wait_ms);
 	if (ret == 0)
 		return 0;
-	if (ret < 0 || fstat(temp->fd, &open_st) < 0)
+	/* Without the times: see fscache_log.c. */
+	if (ret < 0 || statx(temp->fd, "", AT_EMPTY_PATH,
+			     STATX_TYPE | STATX_NLINK | STATX_INO | STATX_SIZE, &open_st) < 0)
 		return err_sys(err, errno, "lock a temporary");
-	if (!S_ISREG(open_st.st_mode))
+	if (!S_ISREG(open_st.stx_mode))
 		return err_set(err, ERR_DATA, "the temporary %s is not a file", temp->name);
 	/* Its last owner may have made it an object, which is not to be touched. None is empty. */
-	*again_r = open_st.st_nlink == 0 ||
-		   (open_st.st_size > 0 &&
+	*again_r = open_st.stx_nlink == 0 ||
+		   (open_st.stx_size > 0 &&
 		    (fstatat(temp->folder, temp->name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-		     st.st_ino != open_st.st_ino));
-	temp->inode = open_st.st_ino;
-	temp->size_bytes = (uint64_t)open_st.st_size;
+		     st.st_ino != open_st.stx_ino));
+	temp->inode = open_st.stx_ino;
+	temp->size_bytes = open_st.stx_size;
 	return !*again_r;
 }
 
@@ -156,11 +159,11 @@ int fscache_temp_write(struct fscache_temp *temp, const struct spool *content, s
 
 int fscache_temp_bytes(const struct fscache_temp *temp, uint64_t *bytes_r, struct err *err)
 {
-	struct stat st;
+	struct statx st;
 
-	if (fstat(temp->fd, &st) < 0)
+	if (statx(temp->fd, "", AT_EMPTY_PATH, STATX_BLOCKS, &st) < 0)
 		return err_sys(err, errno, "look at a temporary");
-	*bytes_r = (uint64_t)st.st_blocks * 512;
+	*bytes_r = st.stx_blocks * 512;
 	return 0;
 }
 

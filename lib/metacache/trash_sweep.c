@@ -106,12 +106,12 @@ static enum verdict sweep_swapped(const struct sweep *sweep, int entryfd)
 	enum verdict worst = SWEEP_DELETE;
 	autodir struct fsx_dir dir = { .fd = -1 };
 	struct fsx_entry entry;
-	int fd = fsx_opendir(entryfd, ".");
+	int ret, fd = fsx_opendir(entryfd, ".");
 
 	if (fd < 0)
 		return SWEEP_LEAVE;
 	fsx_dir_open(&dir, fd);
-	while (fsx_dir_next(&dir, &entry) > 0) {
+	while ((ret = fsx_dir_next(&dir, &entry)) > 0) {
 		autofd int old = -1;
 		enum verdict verdict;
 		char kept[TRASH_KEPT_SIZE];
@@ -129,7 +129,7 @@ static enum verdict sweep_swapped(const struct sweep *sweep, int entryfd)
 		if (verdict > worst)
 			worst = verdict;
 	}
-	return worst;
+	return ret < 0 ? SWEEP_LEAVE : worst;
 }
 
 static int sweep_directory(const struct sweep *sweep, const char *name)

@@ -241,6 +241,7 @@ static int upload(struct flush_unit *job, const struct snapshot *snapshot,
 
 	if (flush_pack(job, snapshot, remote, &packed, &job->err) < 0)
 		return fail(job);
+	snapshot_unlock(snapshot);
 	if (put(job, buf_str(&packed.name), packed.spool, &job->err) < 0) {
 		note_try(job, &packed);
 		return fail(job);
@@ -304,15 +305,17 @@ static bool has_base(const struct str_vec *names)
 	return false;
 }
 
-/* A superseded base may go if nobody has put a diff on it since: who did that had not
- * seen the new base. */
+/* A superseded base may go if what supersedes it is still there, and nobody has put a diff on it
+ * since: who did that had not seen the new base. */
 static void tidy_listed(struct flush_unit *job, const struct remote_unit *remote)
 {
 	const struct remote_object *theirs = remote_unknown(remote, &job->state);
 	const struct remote_object *base =
 		theirs && theirs->parsed.is_diff ? remote_base_of(remote, theirs) : NULL;
 
-	if (!theirs) {
+	if (!theirs && !remote_holds(remote, &job->state)) {
+		upload_changed(job, remote); /* what stands in for it is gone */
+	} else if (!theirs) {
 		tidy_add(job->tidy, job->home, job->unit->path, job->unit->id,
 			 &job->state.superseded);
 	} else if (theirs->parsed.is_diff &&

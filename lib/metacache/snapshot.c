@@ -119,8 +119,13 @@ static int note_current(int unitfd, const struct unit *unit, const struct unit_r
 	return 1;
 }
 
-/* The log's lock is gone by now: Dovecot takes the cache's lock first and the
- * log's second, so waiting for the cache with the log in hand could block both.
+static bool is_cache(const struct bundle_source *source)
+{
+	return str_ends_with(source->name, ".index.cache");
+}
+
+/* The log's lock is gone by now: Dovecot takes the log's with the cache's in hand, so waiting
+ * for the cache with the log in hand could block both.
  * The noted files keep the older size, so that growth meanwhile counts as a change. */
 static int lock_caches(const struct snapshot *snapshot, int64_t timeout_ms, struct err *err)
 {
@@ -128,7 +133,7 @@ static int lock_caches(const struct snapshot *snapshot, int64_t timeout_ms, stru
 		struct bundle_source *source = &snapshot->sources[i];
 		struct fsx_stat st;
 
-		if (!str_ends_with(source->name, ".index.cache"))
+		if (!is_cache(source))
 			continue;
 		if (lock_for_reading(source->fd, source->name, timeout_ms, err) < 0)
 			return -1;
@@ -137,6 +142,14 @@ static int lock_caches(const struct snapshot *snapshot, int64_t timeout_ms, stru
 		source->size_bytes = st.size_bytes;
 	}
 	return 0;
+}
+
+void snapshot_unlock(const struct snapshot *snapshot)
+{
+	for (size_t i = 0; i < snapshot->source_count; i++) {
+		if (is_cache(&snapshot->sources[i]))
+			(void)lock_unrange(snapshot->sources[i].fd, 0, 0);
+	}
 }
 
 /* 1 taken, 0 files were replaced meanwhile, -1. */

@@ -5,8 +5,7 @@
  * let go. What follows is stable without it: the log only grows, and a reader
  * takes just the noted size; dovecot.index and everything written by rename stays what
  * the handle shows. dovecot.index.cache changes in place: it stays locked for
- * reading until the snapshot is closed, and may only be newer than the log,
- * never older. */
+ * reading until snapshot_unlock(), and may only be newer than the log, never older. */
 #pragma once
 
 #include <stdint.h>
@@ -25,5 +24,9 @@ struct snapshot {
  * files come and go all the time. */
 int snapshot_take(int unitfd, const struct unit *unit, const struct unit_rules *rules,
 		  int64_t timeout_ms, struct snapshot *snapshot_r, struct err *err);
+
+/* All that is wanted of the caches was read: let them go. To be called before anything that
+ * waits, since Dovecot may wait for a cache with the folder's log locked (an expunge does). */
+void snapshot_unlock(const struct snapshot *snapshot);
 void snapshot_free(struct snapshot *snapshot);
 #define autosnapshot CLEANUP(snapshot_free)

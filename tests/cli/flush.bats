@@ -72,6 +72,18 @@ of() { mc "$@" -f json | jq -c '.users[0] | del(.duration_ms)'; }
 	diff <(tree_of "$idx") <(storage_of)
 }
 
+@test "a replaced base stays while what replaced it is not in storage: that is uploaded again" {
+	mc flush -q -A >/dev/null
+	folder=$(find "$home/mailboxes" -mindepth 1 -maxdepth 1 | head -n 1)
+	stored=$(find "$W/store" -path "*/mailboxes/${folder##*/}/idx")
+	head -c 8000 /dev/urandom >>"$folder/dovecot.index.log"
+	mc flush -q -A >/dev/null
+	[ "$(ls "$stored" | wc -l)" = 2 ]
+	rm "$stored/$(jq -r .base "$folder/.state")"
+	[ "$(fields uploaded flush -u "$user")" = 1 ]
+	diff <(tree_of "$idx") <(storage_of)
+}
+
 @test "bundles that were deleted long ago and are listed again: known, here and elsewhere, and deleted again" {
 	mc flush -q -A >/dev/null
 	cp -a "$W/store" "$W/seen"
@@ -190,6 +202,22 @@ conflict() {
 	release
 	[ "$(fields result,uploaded,unchanged flush -u "$user")" = $'uploaded\t1\t2' ]
 	diff <(tree_of "$home") <(storage_of >/dev/null && tree_of "$(find "$W/there/idx" -name "$user")")
+}
+
+@test "a slow storage keeps nothing of Dovecot locked" {
+	sink_start
+	users 1
+	fault "kind=put count=0 do=slow=60000"
+	mc flush -q -u "$user" >/dev/null 2>&1 3>&- &
+	upload=$!
+	for _ in $(seq 500); do [ "$(sink_counter .put.requests)" -lt 2 ] || break; sleep 0.02; done
+	find "$home" -name 'dovecot.index*' -print0 | xargs -0 python3 -c '
+import fcntl, sys
+for name in sys.argv[1:]:
+    fcntl.lockf(open(name, "r+b"), fcntl.LOCK_EX | fcntl.LOCK_NB)'
+	kill -0 "$upload"
+	kill "$upload"
+	wait "$upload" || true
 }
 
 @test "a failing listing is not an empty one" {

@@ -128,6 +128,30 @@ result() { fields result refresh -u "$user" "$@"; }
 	[ "$(result)" = refreshed_changed ]
 }
 
+@test "a login does not wait for an upload, unless something has to come from storage" {
+	sink_start
+	users 1
+	mc flushall -q >/dev/null
+	elsewhere
+	mc refresh -q -u "$user" >/dev/null
+	fault "kind=put count=0 do=slow=60000"
+	sink_reset
+	echo changed >>"$home/dovecot.list.index.log"
+	mc flush -q -u "$user" >/dev/null 2>&1 3>&- &
+	upload=$!
+	for _ in $(seq 500); do [ "$(sink_counter .put.requests)" = 0 ] || break; sleep 0.02; done
+	[ "$(result --service imap -o user_lock_timeout=100ms)" = refreshed_unchanged ]
+	says 75 'is locked by another program' refresh -q -u "$user" -o user_lock_timeout=100ms
+	fault
+	echo changed >>"$(find "$W/there/idx" -path '*/mailboxes/*' -name '*.index.log' | head -n 1)"
+	"$BIN/metacache-flushall" -q -c "$W/there/conf" >/dev/null
+	says 75 'is locked by another program' refresh -q -u "$user" --service imap -o user_lock_timeout=100ms
+	kill -0 "$upload"
+	kill "$upload"
+	wait "$upload" || true
+	[ "$(result --service imap)" = refreshed_changed ]
+}
+
 @test "a user who is locked by another program: 75 after the time that is set" {
 	elsewhere
 	hold_user_locks

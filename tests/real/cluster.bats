@@ -9,8 +9,10 @@ setup_file() {
 	SCRATCH=$(scratch_make)
 	export SCRATCH
 	set -a
-	eval "$(EXTRA_CONF="listen = 127.0.0.1, 127.0.0.11" "$real/start-dovecot" "$SCRATCH" index a)"
-	eval "$(PROXY_PORT=$IMAP_PORT "$real/start-director" "$SCRATCH" d)"
+	out=$(EXTRA_CONF="listen = 127.0.0.1, 127.0.0.11" "$real/start-dovecot" "$SCRATCH" index a)
+	eval "$out"
+	out=$(PROXY_PORT=$IMAP_PORT "$real/start-director" "$SCRATCH" d)
+	eval "$out"
 	set +a
 }
 

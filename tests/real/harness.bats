@@ -11,12 +11,13 @@ setup_file() {
 	SCRATCH=$(scratch_make)
 	export SCRATCH
 	set -a
-	eval "$("$real/start-rgw" "$SCRATCH/rgw")"
+	out=$("$real/start-rgw" "$SCRATCH/rgw")
+	eval "$out"
 	set +a
 }
 
 teardown_file() {
-	"$BATS_TEST_DIRNAME/stop" "$SCRATCH"/rgw "$SCRATCH"/*/a "$SCRATCH"/*/b 2>/dev/null || true
+	"$BATS_TEST_DIRNAME/stop" "$SCRATCH"/rgw "$SCRATCH"/second "$SCRATCH"/*/a "$SCRATCH"/*/b 2>/dev/null || true
 	rm -rf "$SCRATCH"
 }
 
@@ -108,8 +109,9 @@ check_layout() {
 }
 
 @test "RGW: a second one beside the first, and stop ends all of it" {
-	local first=$RGW_URL pids
-	eval "$(start-rgw "$SCRATCH/second")"
+	local first=$RGW_URL out pids
+	out=$(start-rgw "$SCRATCH/second")
+	eval "$out"
 	[[ $RGW_URL != "$first" ]]
 	s3 PUT /second
 	pids=$(cat "$SCRATCH"/second/run/*.pid)

@@ -11,7 +11,8 @@ setup_file() {
 	SCRATCH=$(scratch_make)
 	export SCRATCH
 	set -a
-	eval "$("$real/start-director" "$SCRATCH" d)"
+	out=$("$real/start-director" "$SCRATCH" d)
+	eval "$out"
 	set +a
 }
 

@@ -17,7 +17,8 @@ setup_file() {
 	chmod 644 "$SCRATCH/users"
 	export SCRATCH
 	set -a
-	eval "$(USERDB=$SCRATCH/users "$real/start-dovecot" "$SCRATCH" index a)"
+	out=$(USERDB=$SCRATCH/users "$real/start-dovecot" "$SCRATCH" index a)
+	eval "$out"
 	set +a
 }
 

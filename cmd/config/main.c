@@ -8,7 +8,7 @@ static const struct tool_spec spec = {
 	.program = "metacache-config",
 	.args = "[KEY...]",
 	.args_max = 64,
-	.uses = TOOL_FORMAT,
+	.uses = TOOL_FORMAT | TOOL_NO_STATE,
 };
 
 static const struct print_field fields[] = {

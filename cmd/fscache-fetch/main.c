@@ -25,7 +25,7 @@ static const struct tool_spec spec = {
 	.args_max = 1,
 	.options = own_options,
 	.option_count = sizeof own_options / sizeof *own_options,
-	.uses = TOOL_FORMAT,
+	.uses = TOOL_FORMAT | TOOL_NO_STATE,
 };
 
 enum { FIELD_KEY, FIELD_OUTCOME, FIELD_SIZE, FIELD_CACHE, FIELD_REASON, FIELDS };

@@ -24,7 +24,7 @@ static const struct tool_spec spec = {
 	.args_max = 2,
 	.options = own_options,
 	.option_count = sizeof own_options / sizeof *own_options,
-	.uses = TOOL_FORMAT,
+	.uses = TOOL_FORMAT | TOOL_NO_STATE,
 };
 
 struct job {

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/ioctl.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -57,11 +58,20 @@ static int drop_to(const struct passwd *known, uid_t uid, gid_t gid, struct err 
 	return 0;
 }
 
+/* On a new host: the folder above it is root's, as a rule. */
+static int make_state_dir(const char *dir, uid_t uid, gid_t gid, struct err *err)
+{
+	if (mkdir(dir, 0700) < 0)
+		return 0; /* it is there, or whoever needs it says why it isn't */
+	return lchown(dir, uid, gid) < 0 ? err_sys(err, errno, "give %s to mail_uid", dir) : 0;
+}
+
 /* The groups of mail_uid come along, as they do for Dovecot's processes. */
-static int drop_rights(const struct settings *settings, struct err *err)
+static int drop_rights(const struct settings *settings, unsigned uses, struct err *err)
 {
 	uid_t uid = settings->has_mail_uid ? settings->mail_uid : 0;
 	const struct passwd *known = settings->has_mail_uid ? getpwuid(uid) : NULL;
+	gid_t gid;
 
 	if (geteuid() != 0 || (!settings->has_mail_uid && !settings->has_mail_gid))
 		return 0;
@@ -71,8 +81,10 @@ static int drop_rights(const struct settings *settings, struct err *err)
 			(unsigned)uid);
 		return err_hint(err, "set mail_gid, too");
 	}
-	return drop_to(known, uid, settings->has_mail_gid ? settings->mail_gid : known->pw_gid,
-		       err);
+	gid = settings->has_mail_gid ? settings->mail_gid : known->pw_gid;
+	if (!(uses & TOOL_NO_STATE) && make_state_dir(settings->state_dir, uid, gid, err) < 0)
+		return -1;
+	return drop_to(known, uid, gid, err);
 }
 
 static void start_log(struct tool *tool, const struct tool_options *options)
@@ -101,7 +113,7 @@ static int load(struct tool *tool, const struct tool_options *options, struct er
 		return 0;
 	if (settings_load(&tool->settings, options->config, &options->overrides, err) < 0)
 		return -1;
-	return drop_rights(&tool->settings, err);
+	return drop_rights(&tool->settings, tool->spec->uses, err);
 }
 
 int tool_start(struct tool *tool, const struct tool_spec *spec, int argc, char **argv)

@@ -46,6 +46,7 @@ enum tool_uses {
 	TOOL_USERS = 2,       /* -u, -A, -F; one of them is needed, or an argument: a mask */
 	TOOL_DRY_RUN = 4,     /* -n */
 	TOOL_NO_SETTINGS = 8, /* runs without a configuration and as whoever calls */
+	TOOL_NO_STATE = 16,   /* has nothing to do with state_dir */
 };
 
 struct tool_spec {

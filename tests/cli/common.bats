@@ -108,6 +108,20 @@ needs() {
 	[ "$stderr" = "metacache-list: conf: open: Permission denied" ]
 }
 
+@test "on a new host the state directory is made, and is mail_uid's" {
+	[ "$(id -u)" = 0 ] || skip "only root can become somebody else"
+	users 1
+	chmod 711 "$BATS_RUN_TMPDIR" "$BATS_TEST_TMPDIR" 2>/dev/null || true
+	chown -R 65534:65534 "$W"
+	mkdir -m 755 "$W/lib"
+	as_mail() { mc "$@" -o mail_uid=65534 -o mail_gid=65534 -o state_dir="$W/lib/state"; }
+	as_mail config >/dev/null
+	[ ! -e "$W/lib/state" ]
+	as_mail rescan -q >/dev/null
+	[ "$(stat -c '%u %g %a' "$W/lib" "$W/lib/state" | xargs)" = '0 0 755 65534 65534 700' ]
+	[ "$(as_mail list -f json | jq '.users | length')" = 1 ]
+}
+
 @test "a stdout that takes nothing is 74, whatever is printed" {
 	users 2 flushed
 	mc boot start >/dev/null # else rescan has a second line to say

@@ -104,6 +104,75 @@ static void test_slow(void **state)
 	end(&f);
 }
 
+/* Always some progress, and never an end. */
+static void test_drip(void **state)
+{
+	struct fixture f = { 0 };
+	unsigned sessions = 0;
+
+	(void)state;
+	f.api.server.drip_ms = 40;
+	api_start_raw(&f.api, KEEP_HEAD "Content-Length: 501\r\n\r\n[");
+	assert_int_equal(doveadm_open(f.api.url, "key", &f.doveadm, &f.err), 0);
+	doveadm_set_timeout_ms(f.doveadm, 200);
+	assert_int_equal(doveadm_who(f.doveadm, "a@x", &sessions, &f.err), -1);
+	if (f.err.code != ERR_UNAVAILABLE || !strstr(f.err.msg, "no answer in time"))
+		fail_msg("%d %s", f.err.code, f.err.msg);
+	end(&f);
+}
+
+static void *ask_who(void *ctx)
+{
+	struct err err = { 0 };
+	unsigned sessions = 0;
+
+	return doveadm_who(ctx, "a@x", &sessions, &err) < 0 && err.code == ERR_UNAVAILABLE ? ctx
+											   : NULL;
+}
+
+/* One waits in vain, and nobody after it, whether it stands in line by then or comes later. */
+static void test_who_waits_once(void **state)
+{
+	struct fixture f = { 0 };
+	pthread_t threads[3];
+	unsigned sessions = 0;
+
+	(void)state;
+	f.api.server.keep_open = true;
+	f.api.server.answers[1] =
+		KEEP_HEAD "Content-Length: 30\r\n\r\n[[\"doveadmResponse\",[],\"0\"]]  ";
+	api_start_raw(&f.api, KEEP_HEAD "Content-Length: 50\r\n\r\n[");
+	assert_int_equal(doveadm_open(f.api.url, "key", &f.doveadm, &f.err), 0);
+	doveadm_set_timeout_ms(f.doveadm, 200);
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, ask_who, f.doveadm), 0);
+	for (size_t i = 0; i < 3; i++) {
+		void *failed;
+
+		assert_int_equal(pthread_join(threads[i], &failed), 0);
+		assert_non_null(failed);
+	}
+	assert_int_equal(doveadm_who(f.doveadm, "b@x", &sessions, &f.err), -1);
+	assert_non_null(strstr(f.err.msg, "no answer in time"));
+	assert_int_equal(f.api.server.requests, 1);
+	end(&f);
+}
+
+/* What is over at once may be asked again. */
+static void test_who_refused(void **state)
+{
+	static const char *const bodies[] = { "[]", "[" OK_ANSWER("0", "[]") "]", NULL };
+	struct fixture f = { 0 };
+	unsigned sessions = 9;
+
+	(void)state;
+	begin_more(&f, bodies);
+	assert_int_equal(doveadm_who(f.doveadm, "a@x", &sessions, &f.err), -1);
+	assert_int_equal(doveadm_who(f.doveadm, "a@x", &sessions, NULL), 0);
+	assert_int_equal(sessions, 0);
+	end(&f);
+}
+
 static void test_unreachable(void **state)
 {
 	struct doveadm *doveadm;
@@ -341,17 +410,13 @@ static void test_hashes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_open),
-		cmocka_unit_test(test_faults),
-		cmocka_unit_test(test_slow),
-		cmocka_unit_test(test_unreachable),
-		cmocka_unit_test(test_connection_is_kept),
-		cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_sessions),
-		cmocka_unit_test(test_kick),
-		cmocka_unit_test(test_services),
-		cmocka_unit_test(test_service_stop),
-		cmocka_unit_test(test_director_changes),
+		cmocka_unit_test(test_open),           cmocka_unit_test(test_faults),
+		cmocka_unit_test(test_slow),           cmocka_unit_test(test_drip),
+		cmocka_unit_test(test_who_waits_once), cmocka_unit_test(test_who_refused),
+		cmocka_unit_test(test_unreachable),    cmocka_unit_test(test_connection_is_kept),
+		cmocka_unit_test(test_refusals),       cmocka_unit_test(test_sessions),
+		cmocka_unit_test(test_kick),           cmocka_unit_test(test_services),
+		cmocka_unit_test(test_service_stop),   cmocka_unit_test(test_director_changes),
 		cmocka_unit_test(test_hashes),
 	};
 

@@ -2,7 +2,6 @@
 #include "doveadm_server.h"
 
 #include "cluster/doveadm_director.h"
-#include "cluster/sessions.h"
 
 #define ROW(user, service)                                                                         \
 	"{\"username\":\"" user "\",\"service\":\"" service "\",\"pid\":\"1\",\"ip\":\"::1\"}"
@@ -236,34 +235,27 @@ static void test_refusals(void **state)
 
 /* ---- sessions and services ---- */
 
+static void take_session(void *ctx, const struct doveadm_session *session)
+{
+	buf_printf(ctx, "%s %s;", session->username, session->service);
+}
+
 static void test_sessions(void **state)
 {
+	autobuf struct buf seen = { 0 };
 	struct fixture f = { 0 };
-	struct sessions *sessions = NULL;
 
 	(void)state;
-	begin(&f, "[" OK_ANSWER("0", "[" ROW("b@x", "imap") "," ROW("A@x", "imap") "," ROW(
-					     "a@x", "pop3") "," ROW("", "imap") "]") "]");
-	assert_int_equal(sessions_load(f.doveadm, &sessions, &f.err), 0);
+	begin(&f, "[" OK_ANSWER("0", "[" ROW("b@x", "imap") "," ROW("A@x", "pop3") "," ROW(
+					     "", "imap") "]") "]");
+	assert_int_equal(doveadm_who_each(f.doveadm, NULL, take_session, &seen, &f.err), 0);
 	assert_asked(&f.api, "[[\"who\",{\"separateConnections\":true},\"0\"]]");
-	assert_int_equal(sessions_of(sessions, "a@X"), 2);
-	assert_int_equal(sessions_of(sessions, "b@x"), 1);
-	assert_int_equal(sessions_of(sessions, "b@xx"), 0);
-	assert_int_equal(sessions_of(sessions, "zz"), 0);
-	assert_int_equal(sessions_total(sessions), 4);
-	sessions_free(&sessions);
-	assert_null(sessions);
-	end(&f);
-
-	begin(&f, "[" OK_ANSWER("0", "[]") "]");
-	assert_int_equal(sessions_load(f.doveadm, &sessions, &f.err), 0);
-	assert_int_equal(sessions_of(sessions, "a@x"), 0);
-	sessions_free(&sessions);
+	assert_string_equal(buf_str(&seen), "b@x imap;A@x pop3; imap;");
 	end(&f);
 
 	begin(&f, "[" OK_ANSWER("0", "[" ROW("b@x", "imap") ",[]]") "]");
-	assert_int_equal(sessions_load(f.doveadm, &sessions, &f.err), -1);
-	assert_null(sessions);
+	assert_int_equal(doveadm_who_each(f.doveadm, NULL, take_session, &seen, &f.err), -1);
+	assert_int_equal(f.err.code, ERR_DATA);
 	end(&f);
 }
 

@@ -4,9 +4,9 @@ c_files = $(shell git ls-files '*.c' '*.h' 2>/dev/null || find lib cmd tests -na
 lib_files = $(filter lib/% cmd/%,$(c_files))
 scripts = $(shell git ls-files -c | xargs grep -lE '^\#!/bin/(ba)?sh|^\#!/usr/bin/env bash' 2>/dev/null)
 
-.PHONY: lint lint-format lint-layers lint-headers lint-tidy lint-size lint-man lint-schemas lint-shell
-## make lint           format, layers, headers, sizes, man pages, schemas, clang-tidy
-lint: lint-format lint-layers lint-headers lint-size lint-man lint-schemas lint-shell lint-tidy
+.PHONY: lint lint-format lint-layers lint-headers lint-tidy lint-size lint-man lint-schemas lint-shell lint-bats
+## make lint           format, layers, headers, sizes, man pages, schemas, scripts, clang-tidy
+lint: lint-format lint-layers lint-headers lint-size lint-man lint-schemas lint-shell lint-bats lint-tidy
 
 lint-format:
 	@clang-format --dry-run -Werror $(c_files)
@@ -35,6 +35,10 @@ lint-schemas:
 
 lint-shell:
 	@shellcheck -S warning $(scripts)
+
+# Every step of a test can fail it.
+lint-bats:
+	@mk/check-bats $(shell git ls-files 'tests/*.bats' 'tests/*.bash')
 
 tidy_stamps = $(patsubst %,$(BUILD)/tidy/%.ok,$(filter lib/%.c cmd/%.c,$(c_files)))
 lint-tidy tidy: $(tidy_stamps)

@@ -82,6 +82,12 @@ static void say_who_is_unknown(struct run *run, const struct prune_totals *total
 	tool_error(run->tool, NULL, &err);
 }
 
+/* Nobody has named the users. */
+static bool is_walk(const struct tool *tool)
+{
+	return tool->all_users || tool->args.count > 0;
+}
+
 static int work(struct run *run, const struct metacache *mc)
 {
 	struct tool *tool = run->tool;
@@ -94,7 +100,7 @@ static int work(struct run *run, const struct metacache *mc)
 	run->prune = prune_new(mc, &options, take_result, run, &err);
 	if (!run->prune)
 		return tool_error(tool, NULL, &err);
-	if (!tool->all_users && !mask)
+	if (!is_walk(tool))
 		code = tool_each_user(tool, take_user, run);
 	else if (prune_all(run->prune, mask, &err) > 0) {
 		tool_error(tool, NULL, &err);
@@ -127,14 +133,18 @@ static int run(struct tool *tool)
 	automc struct metacache mc = { .locks_fd = -1 };
 	struct run run = { .tool = tool };
 	struct err err = { 0 };
+	autofd int lock = -1;
 	int code;
 
 	if (read_age(&options.older_than_s, &err) < 0)
 		return tool_error(tool, NULL, &err);
+	options.act = act && !tool->dry_run;
 	code = common_open(tool, &mc, METACACHE_STORE | METACACHE_SESSIONS);
+	/* Two runs would delete twice the limit. */
+	if (code == 0 && options.act && is_walk(tool))
+		code = common_run_lock(tool, &mc, NULL, &lock);
 	if (code != 0)
 		return code;
-	options.act = act && !tool->dry_run;
 	options.limit = limit;
 	if (options.act)
 		trash_sweep_all(&mc);

@@ -14,6 +14,7 @@
 
 #define API_PATH "/doveadm/v1"
 #define TIMEOUT_MS 10000
+#define TIMEOUTS_IN_ALL 6 /* a byte now and then is progress, and could go on for ever */
 #define ANSWER_MAX (64 * 1024 * 1024)
 #define TAG_MAX 24
 
@@ -22,6 +23,7 @@ struct doveadm {
 	char *url;
 	struct str_vec headers;
 	int64_t timeout_ms;
+	struct doveadm_turn turn;
 };
 
 static int check_url(const char *url, struct err *err)
@@ -53,6 +55,7 @@ int doveadm_open(const char *url, const char *api_key, struct doveadm **doveadm_
 	vec_push(&doveadm->headers, buf_steal(&header));
 	vec_push(&doveadm->headers, xstrdup("Content-Type: application/json"));
 	doveadm->pool = http_pool_new(1);
+	pthread_mutex_init(&doveadm->turn.mutex, NULL);
 	*doveadm_r = doveadm;
 	return 0;
 }
@@ -64,6 +67,7 @@ void doveadm_close(struct doveadm **doveadm_p)
 	if (!doveadm)
 		return;
 	http_pool_free(&doveadm->pool);
+	pthread_mutex_destroy(&doveadm->turn.mutex);
 	for (size_t i = 0; i < doveadm->headers.count; i++)
 		explicit_bzero(doveadm->headers.items[i], strlen(doveadm->headers.items[i]));
 	str_vec_free(&doveadm->headers);
@@ -75,6 +79,16 @@ void doveadm_close(struct doveadm **doveadm_p)
 void doveadm_set_timeout_ms(struct doveadm *doveadm, int64_t timeout_ms)
 {
 	doveadm->timeout_ms = timeout_ms;
+}
+
+int64_t doveadm_timeout_ms(const struct doveadm *doveadm)
+{
+	return doveadm->timeout_ms;
+}
+
+struct doveadm_turn *doveadm_turn(struct doveadm *doveadm)
+{
+	return &doveadm->turn;
 }
 
 const char *doveadm_url(const struct doveadm *doveadm)
@@ -142,7 +156,9 @@ static int check_status(const struct http_response *response, struct err *err)
 static int post(struct doveadm *doveadm, const struct spool *body, struct spool *answer,
 		struct err *err)
 {
-	static const struct http_retry_policy once;
+	const struct http_retry_policy once = {
+		.absolute_timeout_ms = TIMEOUTS_IN_ALL * doveadm->timeout_ms,
+	};
 	autoresponse struct http_response response = { 0 };
 	struct http_request request = {
 		.method = HTTP_POST,

@@ -21,7 +21,8 @@ struct doveadm;
 int doveadm_open(const char *url, const char *api_key, struct doveadm **doveadm_r, struct err *err);
 void doveadm_close(struct doveadm **doveadm);
 
-/* How long to wait without any progress; 10 s unless set. Not while a command is under way. */
+/* How long to wait without any progress; 10 s unless set. A request as a whole may take six times
+ * that. Not while a command is under way. */
 void doveadm_set_timeout_ms(struct doveadm *doveadm, int64_t timeout_ms);
 
 /* Every function below returns 0, or -1: ERR_NOPERM the key was refused, or the command;
@@ -31,7 +32,8 @@ void doveadm_set_timeout_ms(struct doveadm *doveadm, int64_t timeout_ms);
 /* ---- sessions of this backend ---- */
 
 /* How many sessions (IMAP, POP3, …) the user has on this backend, whatever the case of the
- * name. -1: nobody knows, and the caller keeps its hands off. */
+ * name. -1: nobody knows, and the caller keeps its hands off. Once there was no answer in time,
+ * nobody is asked for any more: the others would wait for the same again, one after the other. */
 int doveadm_who(struct doveadm *doveadm, const char *user, unsigned *sessions_r, struct err *err);
 
 /* All of them, or those whose user name a mask matches (* and ?, any case; NULL: all). A mask

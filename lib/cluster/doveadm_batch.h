@@ -2,7 +2,9 @@
  * this folder. Dovecot runs them one after the other and answers when all are done. */
 #pragma once
 
+#include <pthread.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/cleanup.h"
 #include "cluster/doveadm.h"
@@ -42,4 +44,13 @@ int doveadm_batch_one(struct doveadm *doveadm, struct doveadm_batch *batch, cons
 /* Another error for an answer that is JSON, but not what it should be. Returns -1. */
 int doveadm_batch_senseless(struct err *err);
 
+/* Who asks for one user after the other, in many threads, does so in turn: then the first who got
+ * no answer in time can tell the others. */
+struct doveadm_turn {
+	pthread_mutex_t mutex; /* guards what follows, and held while asking */
+	struct err late;       /* why nobody asks any more */
+};
+struct doveadm_turn *doveadm_turn(struct doveadm *doveadm);
+
+int64_t doveadm_timeout_ms(const struct doveadm *doveadm);
 const char *doveadm_url(const struct doveadm *doveadm);

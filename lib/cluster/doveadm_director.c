@@ -72,22 +72,35 @@ static int64_t read_time(const char *text)
 	return end && *end == '\0' ? (int64_t)mktime(&tm) : 0;
 }
 
+/* "n/a" with "-1": not assigned. What says neither that nor until when is no answer. */
+static int take_assignment(const char *status, const char *expires, const char **current_r,
+			   int64_t *expires_s_r)
+{
+	*current_r = "";
+	*expires_s_r = 0;
+	if (strcmp(status, "n/a") == 0)
+		return strcmp(expires, "-1") == 0 ? 0 : -1;
+	*current_r = status;
+	*expires_s_r = read_time(expires);
+	return *status != '\0' && *expires_s_r > 0 ? 0 : -1;
+}
+
 /* [{"status":"127.0.0.13","expires":"2026-11-23 01:57:58","hashed":"127.0.0.11",…}] */
 static int take_user(const struct json *rows, struct director_user *user_r, struct err *err)
 {
-	const char *current, *expires, *hashed;
+	const char *status, *expires, *hashed, *current;
 	const struct json *row;
+	int64_t expires_s;
 
 	if (json_count(rows) != 1)
 		return doveadm_batch_senseless(err);
 	row = json_at(rows, 0);
-	if (json_get_str(row, "status", &current, err) <= 0 ||
+	if (json_get_str(row, "status", &status, err) <= 0 ||
 	    json_get_str(row, "expires", &expires, err) <= 0 ||
-	    json_get_str(row, "hashed", &hashed, err) <= 0)
+	    json_get_str(row, "hashed", &hashed, err) <= 0 ||
+	    take_assignment(status, expires, &current, &expires_s) < 0)
 		return doveadm_batch_senseless(err);
-	if (strcmp(current, "n/a") == 0)
-		current = "";
-	return director_user_set(user_r, current, *current ? read_time(expires) : 0, hashed, err);
+	return director_user_set(user_r, current, expires_s, hashed, err);
 }
 
 static struct json *user_args(const char *user, const char *tag)

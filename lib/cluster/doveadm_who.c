@@ -3,6 +3,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/clock.h"
 #include "cluster/doveadm_batch.h"
 
 static struct json *mask_args(const char *mask)
@@ -90,16 +91,37 @@ static void count_own(void *ctx, const struct doveadm_session *session)
 		counted->count++;
 }
 
+static int ask(struct doveadm *doveadm, const char *mask, struct counted *counted, struct err *late,
+	       struct err *err)
+{
+	int64_t began_ms = clock_mono_ms();
+	int ret = doveadm_who_each(doveadm, mask, count_own, counted, err);
+
+	if (ret < 0 && clock_mono_ms() - began_ms >= doveadm_timeout_ms(doveadm))
+		*late = *err;
+	return ret;
+}
+
 int doveadm_who(struct doveadm *doveadm, const char *user, unsigned *sessions_r, struct err *err)
 {
 	struct counted counted = { .user = user };
+	struct doveadm_turn *turn = doveadm_turn(doveadm);
 	autobuf struct buf mask = { 0 };
+	struct err failed = { 0 };
+	int ret = -1;
 
 	mask_of(user, &mask);
-	if (doveadm_who_each(doveadm, buf_str(&mask), count_own, &counted, err) < 0)
-		return -1;
-	*sessions_r = counted.count;
-	return 0;
+	pthread_mutex_lock(&turn->mutex);
+	if (turn->late.code != ERR_NONE)
+		failed = turn->late;
+	else
+		ret = ask(doveadm, buf_str(&mask), &counted, &turn->late, &failed);
+	pthread_mutex_unlock(&turn->mutex);
+	if (ret == 0)
+		*sessions_r = counted.count;
+	else if (err)
+		*err = failed;
+	return ret;
 }
 
 int doveadm_kick(struct doveadm *doveadm, const char *mask, unsigned *users_r, struct err *err)

@@ -12,7 +12,8 @@
  *                                   "user<TAB>host" in any order (Dovecot 2.4, other proxies)
  *
  * The last two have to name this host at least once, and may name hosts without users by
- * "<TAB>host". `director_timeout` bounds every wait.
+ * "<TAB>host". `director_timeout` bounds every wait; for http, those without any progress, and six
+ * times that a request as a whole.
  *
  * `backend_host` is this host by the name or address that those answer. Thread-safe. */
 #pragma once

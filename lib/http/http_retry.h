@@ -14,7 +14,7 @@ enum http_outcome {
 struct http_retry_policy {
 	unsigned max_retries;         /* after 5xx, 408, 429 and broken connections */
 	unsigned max_connect_retries; /* after failing to connect */
-	int64_t absolute_timeout_ms;  /* no new try after that; 0: no limit */
+	int64_t absolute_timeout_ms;  /* the end of all tries and waits; 0: no limit */
 };
 
 struct http_tries {

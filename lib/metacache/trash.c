@@ -86,11 +86,13 @@ static void make_reserve(int spare_fd)
 
 void trash_prepare(const struct metacache_root *root)
 {
+	autofd int trash_fd = open_trash(root, NULL);
 	autofd int fd = -1;
 
-	(void)mkdirat(root->fd, TRASH_DIR, 0700);
-	(void)mkdirat(root->fd, TRASH_DIR "/" TRASH_SPARE, 0700);
-	fd = fsx_opendir(root->fd, TRASH_DIR "/" TRASH_SPARE);
+	if (trash_fd < 0)
+		return;
+	(void)mkdirat(trash_fd, TRASH_SPARE, 0700);
+	fd = fsx_opendir(trash_fd, TRASH_SPARE);
 	if (fd < 0)
 		return;
 	(void)mkdirat(fd, TRASH_EMPTY, 0700);

@@ -90,7 +90,7 @@ hold_runs() {
 	with_all_jobs
 	hold_runs
 	remember
-	for run in flushall 'flushall --due' 'flushall -i' rescan 'clean -A --max-space' 'verify -A' drain; do
+	for run in flushall 'flushall --due' 'flushall -i' rescan 'clean -A --max-space' 'verify -A' drain 'prune -A --delete' 'prune --delete user*'; do
 		says 75 " is running" $run
 		untouched
 	done
@@ -104,6 +104,9 @@ hold_runs() {
 	mc verify -q -u "$user" >/dev/null || [ $? = 65 ]
 	mc flush -q -u "$user" >/dev/null
 	mc flushall -q '*' >/dev/null
+	printf 'director = map:%s\n' "$BATS_TEST_TMPDIR/map" >>"$W/here/conf"
+	printf '%s\there\n' "$user" >"$BATS_TEST_TMPDIR/map"
+	for some in -A "-A -n --delete" "--delete -u $user"; do mc prune -q --older-than 0 $some >/dev/null; done
 	release
 	mc flushall -q >/dev/null
 }

@@ -179,6 +179,20 @@ prune_on_full() {
 
 @test "prune on an ext4 without a free byte" { prune_on_full ext4; }
 
+@test "prune of all users, with the state directory on the full disk, too" {
+	mount_small tmpfs
+	world_make "$T/disk/world" 3
+	{ printf '\there\n' && printf '%s\tthere\n' "${USERS[@]}"; } >"$T/map"
+	echo "director = map:$T/map" >>"$WORLD/here/conf"
+	# No job that is for all users has run so far.
+	for user in "${USERS[@]}"; do mc flush -q -u "$user" >/dev/null; done
+	fill
+	[ "$(free_bytes)" = 0 ]
+	mc prune -q --delete --older-than 0 -A -f json >"$T/out" 2>"$T/err" || { cat "$T/err"; return 1; }
+	[ "$(jq .summary.deleted "$T/out")" = 3 ]
+	[ -z "$(tree_of "$WORLD/here/idx")" ]
+}
+
 @test "flush and refresh on a disk without a free byte" {
 	mount_small tmpfs
 	world_make "$T/disk/world"

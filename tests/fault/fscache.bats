@@ -143,7 +143,8 @@ long_log() {
 				every_object_can_be_read || { echo "$errno $how $n"; return 1; }
 			done
 			echo "$errno $how: $n calls"
-			[ "$n" -gt 8 ] && [ "$n" -lt 40 ]
+			[ "$n" -gt 8 ]
+			[ "$n" -lt 40 ]
 		done
 	done
 }

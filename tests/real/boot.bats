@@ -35,7 +35,7 @@ live_and_end() {
 	DUMP=$DIR/uploaded.txt boot_before 'mc boot start; mc flushall; '"${1:-}"
 	on a "$user" store INBOX 1:3 +FLAGS '(\Answered $Lost)'
 	on a "$user" dump >"$DIR/last.txt"
-	! diff "$DIR/uploaded.txt" "$DIR/last.txt" >/dev/null
+	run ! diff "$DIR/uploaded.txt" "$DIR/last.txt"
 	"$REAL_DIR/stop" "$DIR/a"
 }
 

@@ -36,7 +36,7 @@ teardown() {
 
 backend() { KEY=$DOVEADM_API_KEY doveadm_cli "http://127.0.0.1:$DOVEADM_PORT" "$@"; }
 director() { KEY=$DIRECTOR_API_KEY doveadm_cli "http://127.0.0.1:$DIRECTOR_PORT" "$@"; }
-sessions_are() { [ "$(backend sessions | head -n 1)" = "$1" ]; }
+sessions_are() { [ "$(backend sessions)" = "$1" ]; }
 
 # hold PORT USER: logged in until the test ends
 hold() {
@@ -63,7 +63,6 @@ hold() {
 	for user in ser@example.com user@example.co 12.3 12.345 471 47110 '*' 'user@*' 127.0.0.1 127.0.0.0/8; do
 		[ "$(backend who "$user")" = 0 ]
 	done
-	[ "$(backend sessions User@Example.com 12.34 4711 nobody '*' | paste -sd ' ')" = "4 2 1 1 0 0" ]
 }
 
 @test "who: a session that came through the director" {

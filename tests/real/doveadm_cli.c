@@ -2,7 +2,7 @@
  * The key is $KEY.
  *
  *   who USER           how many sessions the user has
- *   sessions [USER...] how many there are in all, then those of each user, from one request
+ *   sessions           how many there are in all
  *   kick MASK          how many users it was
  *   services           name, processes, stopped or not
  *   stop SERVICE
@@ -16,7 +16,6 @@
 #include <string.h>
 
 #include "cluster/doveadm_director.h"
-#include "cluster/sessions.h"
 
 static int done(const struct err *err)
 {
@@ -24,16 +23,10 @@ static int done(const struct err *err)
 	return err_exit_code(err->code);
 }
 
-static int do_sessions(struct doveadm *doveadm, char **users, struct err *err)
+static void count_session(void *ctx, const struct doveadm_session *session)
 {
-	autosessions struct sessions *sessions = NULL;
-
-	if (sessions_load(doveadm, &sessions, err) < 0)
-		return -1;
-	printf("%zu\n", sessions_total(sessions));
-	for (; *users; users++)
-		printf("%zu\n", sessions_of(sessions, *users));
-	return 0;
+	(void)session;
+	++*(unsigned *)ctx;
 }
 
 static int do_services(struct doveadm *doveadm, struct err *err)
@@ -90,8 +83,10 @@ static int run(struct doveadm *doveadm, const char *command, char **args, struct
 	unsigned count = 0;
 	int ret;
 
-	if (strcmp(command, "sessions") == 0)
-		return do_sessions(doveadm, args, err);
+	if (strcmp(command, "sessions") == 0) {
+		ret = doveadm_who_each(doveadm, NULL, count_session, &count, err);
+		return do_count(ret, count);
+	}
 	if (strcmp(command, "services") == 0)
 		return do_services(doveadm, err);
 	if (strcmp(command, "hosts") == 0)

@@ -68,7 +68,7 @@ there_and_back() {
 	on b "$user" store INBOX 1:3 +FLAGS '(\Answered $OnlyOnB)'
 	on b "$user" append INBOX 2 '(\Draft)' later
 	on b "$user" dump >"$DIR/b-changed.txt"
-	! same_account before b-changed >/dev/null
+	run ! same_account before b-changed
 	grep -q 'OnlyOnB' "$DIR/b-changed.txt"
 	mc b flushall -f json >"$DIR/flush-b.json"
 	jq -e '.summary.failed == 0 and .summary.conflicts == 0 and .summary.uploaded >= 1' "$DIR/flush-b.json"

@@ -90,7 +90,7 @@ dump_all() { for user in "$here" "$away"; do on "$1" "$user" dump; done; }
 	in_boot_before '"$DIR/bin/metacache-boot" start -q >/dev/null
 		follow "Complex upgrade" 1 3'
 	said '^ *mark-clean +done' || said 'mark-clean.*done'
-	! said ' failed | not_done '
+	run ! said ' failed | not_done '
 	follow 'Complex upgrade' 4 4
 	# The director has nobody there any more; nothing important is only here.
 	/usr/bin/doveadm -c "$DIR/d/dovecot.conf" director status | grep -E "^$A_HOST +0 +down .* 0 *$"

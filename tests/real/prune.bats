@@ -90,9 +90,9 @@ exists() { [ -e "$(home_of a "$1")/dovecot.list.index.log" ]; }
 		$there keep unassigned no
 	PLAN
 	sed -e 's/flush	changed	no/delete	flushed	yes/' "$DIR/plan" | diff - "$DIR/done"
-	exists mine@example.com && exists "$here" && exists "$there"
+	for user in mine@example.com "$here" "$there"; do exists "$user"; done
 	for user in away@example.com gone@example.com 4711 mixed@example.com; do
-		! exists "$user"
+		run ! exists "$user"
 		recovered "$user"
 	done
 	# Without changes nothing is missed where nobody has the user.

@@ -2,7 +2,6 @@
 #include "doveadm_server.h"
 
 #include "cluster/doveadm_director.h"
-#include "cluster/sessions.h"
 
 #define ROW(user, service)                                                                         \
 	"{\"username\":\"" user "\",\"service\":\"" service "\",\"pid\":\"1\",\"ip\":\"::1\"}"
@@ -104,6 +103,75 @@ static void test_slow(void **state)
 	end(&f);
 }
 
+/* Always some progress, and never an end. */
+static void test_drip(void **state)
+{
+	struct fixture f = { 0 };
+	unsigned sessions = 0;
+
+	(void)state;
+	f.api.server.drip_ms = 40;
+	api_start_raw(&f.api, KEEP_HEAD "Content-Length: 501\r\n\r\n[");
+	assert_int_equal(doveadm_open(f.api.url, "key", &f.doveadm, &f.err), 0);
+	doveadm_set_timeout_ms(f.doveadm, 200);
+	assert_int_equal(doveadm_who(f.doveadm, "a@x", &sessions, &f.err), -1);
+	if (f.err.code != ERR_UNAVAILABLE || !strstr(f.err.msg, "no answer in time"))
+		fail_msg("%d %s", f.err.code, f.err.msg);
+	end(&f);
+}
+
+static void *ask_who(void *ctx)
+{
+	struct err err = { 0 };
+	unsigned sessions = 0;
+
+	return doveadm_who(ctx, "a@x", &sessions, &err) < 0 && err.code == ERR_UNAVAILABLE ? ctx
+											   : NULL;
+}
+
+/* One waits in vain, and nobody after it, whether it stands in line by then or comes later. */
+static void test_who_waits_once(void **state)
+{
+	struct fixture f = { 0 };
+	pthread_t threads[3];
+	unsigned sessions = 0;
+
+	(void)state;
+	f.api.server.keep_open = true;
+	f.api.server.answers[1] =
+		KEEP_HEAD "Content-Length: 30\r\n\r\n[[\"doveadmResponse\",[],\"0\"]]  ";
+	api_start_raw(&f.api, KEEP_HEAD "Content-Length: 50\r\n\r\n[");
+	assert_int_equal(doveadm_open(f.api.url, "key", &f.doveadm, &f.err), 0);
+	doveadm_set_timeout_ms(f.doveadm, 200);
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, ask_who, f.doveadm), 0);
+	for (size_t i = 0; i < 3; i++) {
+		void *failed;
+
+		assert_int_equal(pthread_join(threads[i], &failed), 0);
+		assert_non_null(failed);
+	}
+	assert_int_equal(doveadm_who(f.doveadm, "b@x", &sessions, &f.err), -1);
+	assert_non_null(strstr(f.err.msg, "no answer in time"));
+	assert_int_equal(f.api.server.requests, 1);
+	end(&f);
+}
+
+/* What is over at once may be asked again. */
+static void test_who_refused(void **state)
+{
+	static const char *const bodies[] = { "[]", "[" OK_ANSWER("0", "[]") "]", NULL };
+	struct fixture f = { 0 };
+	unsigned sessions = 9;
+
+	(void)state;
+	begin_more(&f, bodies);
+	assert_int_equal(doveadm_who(f.doveadm, "a@x", &sessions, &f.err), -1);
+	assert_int_equal(doveadm_who(f.doveadm, "a@x", &sessions, NULL), 0);
+	assert_int_equal(sessions, 0);
+	end(&f);
+}
+
 static void test_unreachable(void **state)
 {
 	struct doveadm *doveadm;
@@ -167,34 +235,27 @@ static void test_refusals(void **state)
 
 /* ---- sessions and services ---- */
 
+static void take_session(void *ctx, const struct doveadm_session *session)
+{
+	buf_printf(ctx, "%s %s;", session->username, session->service);
+}
+
 static void test_sessions(void **state)
 {
+	autobuf struct buf seen = { 0 };
 	struct fixture f = { 0 };
-	struct sessions *sessions = NULL;
 
 	(void)state;
-	begin(&f, "[" OK_ANSWER("0", "[" ROW("b@x", "imap") "," ROW("A@x", "imap") "," ROW(
-					     "a@x", "pop3") "," ROW("", "imap") "]") "]");
-	assert_int_equal(sessions_load(f.doveadm, &sessions, &f.err), 0);
+	begin(&f, "[" OK_ANSWER("0", "[" ROW("b@x", "imap") "," ROW("A@x", "pop3") "," ROW(
+					     "", "imap") "]") "]");
+	assert_int_equal(doveadm_who_each(f.doveadm, NULL, take_session, &seen, &f.err), 0);
 	assert_asked(&f.api, "[[\"who\",{\"separateConnections\":true},\"0\"]]");
-	assert_int_equal(sessions_of(sessions, "a@X"), 2);
-	assert_int_equal(sessions_of(sessions, "b@x"), 1);
-	assert_int_equal(sessions_of(sessions, "b@xx"), 0);
-	assert_int_equal(sessions_of(sessions, "zz"), 0);
-	assert_int_equal(sessions_total(sessions), 4);
-	sessions_free(&sessions);
-	assert_null(sessions);
-	end(&f);
-
-	begin(&f, "[" OK_ANSWER("0", "[]") "]");
-	assert_int_equal(sessions_load(f.doveadm, &sessions, &f.err), 0);
-	assert_int_equal(sessions_of(sessions, "a@x"), 0);
-	sessions_free(&sessions);
+	assert_string_equal(buf_str(&seen), "b@x imap;A@x pop3; imap;");
 	end(&f);
 
 	begin(&f, "[" OK_ANSWER("0", "[" ROW("b@x", "imap") ",[]]") "]");
-	assert_int_equal(sessions_load(f.doveadm, &sessions, &f.err), -1);
-	assert_null(sessions);
+	assert_int_equal(doveadm_who_each(f.doveadm, NULL, take_session, &seen, &f.err), -1);
+	assert_int_equal(f.err.code, ERR_DATA);
 	end(&f);
 }
 
@@ -341,17 +402,13 @@ static void test_hashes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_open),
-		cmocka_unit_test(test_faults),
-		cmocka_unit_test(test_slow),
-		cmocka_unit_test(test_unreachable),
-		cmocka_unit_test(test_connection_is_kept),
-		cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_sessions),
-		cmocka_unit_test(test_kick),
-		cmocka_unit_test(test_services),
-		cmocka_unit_test(test_service_stop),
-		cmocka_unit_test(test_director_changes),
+		cmocka_unit_test(test_open),           cmocka_unit_test(test_faults),
+		cmocka_unit_test(test_slow),           cmocka_unit_test(test_drip),
+		cmocka_unit_test(test_who_waits_once), cmocka_unit_test(test_who_refused),
+		cmocka_unit_test(test_unreachable),    cmocka_unit_test(test_connection_is_kept),
+		cmocka_unit_test(test_refusals),       cmocka_unit_test(test_sessions),
+		cmocka_unit_test(test_kick),           cmocka_unit_test(test_services),
+		cmocka_unit_test(test_service_stop),   cmocka_unit_test(test_director_changes),
 		cmocka_unit_test(test_hashes),
 	};
 

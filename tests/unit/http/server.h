@@ -3,6 +3,7 @@
 #pragma once
 
 #include <arpa/inet.h>
+#include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -24,6 +25,7 @@
 struct server {
 	const char *answers[SERVER_ANSWERS]; /* "" closes the connection without one, NULL ends */
 	bool keep_open; /* say nothing more, but do not close after an answer */
+	int drip_ms;    /* then a blank each so many, up to 500, while somebody listens */
 	int fd, port;
 	pthread_t thread;
 	struct buf seen; /* all requests */
@@ -61,6 +63,16 @@ static inline bool server_read(struct server *server, int fd)
 	return whole;
 }
 
+static inline void server_drip(const struct server *server, int fd)
+{
+	struct pollfd other = { .fd = fd, .events = POLLIN };
+
+	for (int i = 0; i < 500 && poll(&other, 1, server->drip_ms) == 0; i++) {
+		if (send(fd, " ", 1, MSG_NOSIGNAL) != 1)
+			return;
+	}
+}
+
 static inline void *server_main(void *ctx)
 {
 	struct server *server = ctx;
@@ -85,6 +97,8 @@ static inline void *server_main(void *ctx)
 			answer += n;
 			len -= (size_t)n;
 		}
+		if (server->drip_ms > 0)
+			server_drip(server, fd);
 		if (!server->keep_open) {
 			close(fd);
 			fd = -1;

@@ -119,6 +119,25 @@ static void test_hostile(void **state)
 	assert_text(root.fd, ".trash", "a file");
 }
 
+/* What is kept for a full disk is not made where a link leads. */
+static void test_prepare(void **state)
+{
+	const struct metacache_root root = root_of(*state);
+
+	put(root.fd, "outside/file", "");
+	put_link(root.fd, ".trash", "outside");
+	trash_prepare(&root);
+	assert_int_equal(count_entries(root.fd, "outside"), 1);
+	assert_int_equal(unlinkat(root.fd, ".trash", 0), 0);
+	trash_prepare(&root);
+	assert_true(has(root.fd, ".trash/spare/empty"));
+	assert_true(trash_release(&root));
+	assert_true(fsx_remove_tree(root.fd, ".trash/spare", NULL) == 0);
+	put_link(root.fd, ".trash/spare", "../outside");
+	trash_prepare(&root);
+	assert_int_equal(count_entries(root.fd, "outside"), 1);
+}
+
 static int make_and_free(const struct child_side *side, void *arg)
 {
 	const struct metacache_root root = root_of(arg);
@@ -211,6 +230,7 @@ int main(void)
 		scratch_test(test_sweep),
 		scratch_test(test_keep),
 		scratch_test(test_hostile),
+		scratch_test(test_prepare),
 		scratch_test(test_sweep_while_used),
 		scratch_test(test_swept_before_locked),
 	};

@@ -3,7 +3,9 @@
 
 TESTS ?=
 export BUILD
-BATS = BIN=$(BUILD)/bin bats --print-output-on-failure
+# So many tests at once; those on real servers share these, so only their files run side by side.
+JOBS ?= $(shell nproc)
+BATS = BIN=$(BUILD)/bin bats --print-output-on-failure --jobs $(JOBS)
 picked = $(if $(TESTS),$(foreach t,$(1),$(if $(findstring $(TESTS),$(t)),$(t))),$(1))
 
 .PHONY: check check-unit check-cli check-fault check-real
@@ -32,7 +34,7 @@ fire: all test-tools
 
 ## make check-real     real Dovecot and Ceph RGW (root)
 check-real: all test-tools
-	$(BATS) $(call picked,$(wildcard tests/real/*.bats))
+	$(BATS) --no-parallelize-within-files $(call picked,$(wildcard tests/real/*.bats))
 
 .PHONY: race
 ## make race           two minutes of logins, moves between backends and prunes (RACE_SECONDS=120, root)

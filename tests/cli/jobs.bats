@@ -115,10 +115,10 @@ hold_runs() {
 	users 1
 	mc flushall -q >/dev/null
 	# Each of the two is held by a run that waits for the user's lock.
+	world_change
 	hold_user_locks
 	"$BIN/metacache-flushall" -q -c "$W/here/conf" -o user_lock_timeout=60s >/dev/null 2>&1 3>&- &
 	first=$!
-	world_change
 	for _ in $(seq 500); do
 		mc flushall -q -o user_lock_timeout=0 >/dev/null 2>"$BATS_TEST_TMPDIR/err" || true
 		grep -q 'another metacache-flushall is running' "$BATS_TEST_TMPDIR/err" && break

@@ -61,6 +61,7 @@ no_secret() { ! grep -rF "$1" "$BATS_TEST_TMPDIR/out" "$BATS_TEST_TMPDIR/err"; }
 # hold FILE FIRST LENGTH: somebody has these bytes locked, as Dovecot does it, until the test ends
 # or `release`.
 hold() {
+	rm -f "$BATS_TEST_TMPDIR/held" # of the one before
 	python3 - "$@" 3>&- <<-'PY' >"$BATS_TEST_TMPDIR/held" &
 		import fcntl, os, sys, time
 		fd = os.open(sys.argv[1], os.O_RDWR)
@@ -70,7 +71,7 @@ hold() {
 		time.sleep(600)
 	PY
 	holder=$!
-	for _ in $(seq 200); do [ -s "$BATS_TEST_TMPDIR/held" ] && return; sleep 0.02; done
+	for _ in $(seq 1500); do [ -s "$BATS_TEST_TMPDIR/held" ] && return; sleep 0.02; done
 	return 1
 }
 release() {
@@ -82,6 +83,7 @@ release() {
 # hold_user_locks [F_RDLCK]: somebody works on every user: all bytes of all lock files are held; or,
 # as sessions do, shared.
 hold_user_locks() {
+	rm -f "$BATS_TEST_TMPDIR/held"
 	python3 - "$W/here/state/locks" "${1:-F_WRLCK}" 3>&- <<-'PY' >"$BATS_TEST_TMPDIR/held" &
 		import fcntl, os, struct, sys, time
 		for name in os.listdir(sys.argv[1]):
@@ -91,6 +93,6 @@ hold_user_locks() {
 		time.sleep(600)
 	PY
 	holder=$!
-	for _ in $(seq 200); do [ -s "$BATS_TEST_TMPDIR/held" ] && return; sleep 0.02; done
+	for _ in $(seq 1500); do [ -s "$BATS_TEST_TMPDIR/held" ] && return; sleep 0.02; done
 	return 1
 }

@@ -8,7 +8,7 @@ sink_start() {
 	local file=$BATS_TEST_TMPDIR/url
 	"$SINK" --die-with-parent >"$file" 3>&- &
 	sink=$!
-	for _ in $(seq 200); do [ -s "$file" ] && break; sleep 0.02; done
+	for _ in $(seq 1500); do [ -s "$file" ] && break; sleep 0.02; done
 	url=$(cat "$file")
 	sink_retries 1
 }

@@ -156,22 +156,40 @@ static int is_only_copy(struct verify_look *look, const struct verify_unit *unit
 	return ret < 0 ? -1 : ret == 0;
 }
 
+/* Why another version must not take its place, by the rules of flush and refresh; to be freed.
+ * NULL: nothing would be lost. */
+static char *why_kept(const struct verify_unit *unit)
+{
+	const struct changes_found *changes = &unit->changes;
+
+	if (!unit->state.base)
+		return xstrdup("never uploaded from here");
+	if (unit->state.installing)
+		return state_accounts_for(&unit->state, &unit->unit->files)
+			       ? NULL
+			       : xstrdup("changed here since a refresh was cut short");
+	if (!changes_to_keep(changes))
+		return NULL;
+	return changes->class == CHANGES_IMPORTANT
+		       ? xasprintf("changed here (%s)", changes->reason)
+		       : xasprintf("changed here (%llu appended)",
+				   (unsigned long long)changes->appends);
+}
+
 static int judge_newer(struct verify_look *look, const struct verify_unit *unit,
 		       const struct remote_object *newer, struct err *err)
 {
-	autofree char *what = NULL;
+	autofree char *what = why_kept(unit);
 	int alone = 0;
 
-	if (!unit->state.installing && unit->changes.class == CHANGES_IMPORTANT)
-		what = xasprintf("changed here (%s)", unit->changes.reason);
-	else if (!unit->state.installing)
+	if (!what && !unit->state.installing)
 		alone = is_only_copy(look, unit, err);
 	if (alone < 0)
 		return -1;
 	if (alone > 0)
 		what = xstrdup("no bundle contains all that was uploaded or downloaded from here");
 	if (what)
-		add_conflict(look, unit, newer->name, what);
+		add_conflict(look, unit, newer ? newer->name : unit->state.installing, what);
 	else
 		err_set(verify_look_add(look, VERIFY_OBSOLETE, verify_unit_name(unit, NULL),
 					newer ? newer->name : unit->state.installing, true),

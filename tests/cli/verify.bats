@@ -95,6 +95,48 @@ setup() {
 	sound
 }
 
+# append_record LOG KIND FORMAT VALUE…: one record of Dovecot's log.
+append_record() {
+	python3 - "$@" <<-'PYTHON'
+		import struct, sys
+		data = struct.pack("<" + sys.argv[3], *map(int, sys.argv[4:]))
+		size = (len(data) + 8) // 4
+		head = bytes(0x80 | (size >> s) & 0x7F for s in (21, 14, 7, 0))
+		open(sys.argv[1], "ab").write(head + struct.pack("<I", int(sys.argv[2], 16)) + data)
+	PYTHON
+}
+
+@test "conflict: only a mail was appended here, and storage has something newer; as flush and refresh say" {
+	cp "$CLI_DIR"/index/dovecot.index* "$folder"
+	for _ in 1 2; do mc flushall -q >/dev/null; done
+	storage_of >/dev/null
+	append_record "$W/there${folder#"$W/here"}/dovecot.index.log" 4 IIBBBB 1 1 2 0 0 0
+	"$BIN/metacache-flushall" -q -c "$W/there/conf" >/dev/null
+	append_record "$folder/dovecot.index.log" 10000002 II 100 0
+	mc rescan -q >/dev/null
+	found conflict
+	rows_are '"\(.unit) \(.error)"' "$unit changed here (1 appended), and storage has a newer bundle"
+	is_kept conflict
+	run -65 mc flush -q -u "$user"
+	run -65 mc refresh -q -u "$user"
+}
+
+@test "conflict: changed since a refresh was cut short, or nothing of it was uploaded" {
+	set_state 's["installing"] = s["base"]'
+	echo changed >>"$folder/dovecot.index.log"
+	mc rescan -q >/dev/null
+	found conflict
+	is_kept conflict
+	run -65 mc refresh -q -u "$user"
+	set_state 'del s["installing"], s["base"]'
+	rm "$folder/.state.blocks"
+	mc rescan -q >/dev/null
+	found conflict
+	is_kept conflict
+	run -65 mc refresh -q -u "$user"
+	run -65 mc flush -q -u "$user"
+}
+
 @test "conflict: bundles of two writers, here and only in storage" {
 	world_conf "$W/there"
 	storage_of >/dev/null

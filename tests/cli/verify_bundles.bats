@@ -141,3 +141,101 @@ include_itself() {
 	[ -e "$base" ]
 	[ ! -e "$diff" ]
 }
+
+# A large change: a new base, and the one that it replaced, which goes with the next flush but one.
+replaced() {
+	old=$(find "$stored/$unit" -name 'bundle.*')
+	head -c 600000 /dev/urandom >>"$folder/dovecot.index.log"
+	mc flush -q -u "$user" >/dev/null
+	new=$(find "$stored/$unit" -name 'bundle.*' ! -name "${old##*/}")
+	[ -e "$old" ]
+}
+# Behind the manifest, which can still be read.
+spoil_end() { spoil "$1" $(($(stat -c %s "$1") - 2000)); }
+
+@test "superseded by what is damaged behind its manifest stays, and can be taken" {
+	replaced
+	mc clean -q -p 2 -u "$user" >/dev/null
+	spoil_end "$new"
+	mc rescan -q >/dev/null
+	verify 65 -A
+	rows_are .drift superseded
+	verify 65 -A --repair -n
+	rows_are '[.drift, .object, .repaired, .error] | join(" ")' \
+		"superseded ${old##*/} false it may be needed: ${new##*/} can't be read" \
+		"corrupt_bundle ${new##*/} false $(rows 'select(.drift == "corrupt_bundle") | .error')"
+	is_kept superseded corrupt_bundle
+	deep=--deep found superseded corrupt_bundle
+	deep=--deep is_kept superseded corrupt_bundle
+	rm "$new"
+	mc refresh -q -u "$user" >/dev/null
+	[ -e "$folder/dovecot.index.log" ]
+	sound
+}
+
+@test "superseded by what is damaged: where the unit is whole here, a new base comes first" {
+	replaced
+	spoil_end "$new"
+	# Nothing is deleted while that can't be uploaded.
+	verify 65 -A --repair -o "obox_index_fs=fault:put@*=fail:posix:$W/store"
+	rows_are '"\(.drift) \(.repaired)"' 'superseded false' 'corrupt_bundle false'
+	rows .error | grep -q injected
+	[ -e "$old" ]
+	tree_of "$idx" >"$BATS_TEST_TMPDIR/whole"
+	verify 0 -A --repair
+	rows_are '"\(.drift) \(.repaired)"' 'superseded true' 'corrupt_bundle true'
+	sound
+	diff "$BATS_TEST_TMPDIR/whole" <(tree_of "$idx")
+	[ ! -e "$old" ] && [ ! -e "$new" ]
+}
+
+@test "superseded by what is damaged stays where .state can't be written" {
+	replaced
+	spoil_end "$new"
+	run -65 "$KILLAT" fail 1 --errno ENOSPC --only rename,renameat,renameat2 --path "$folder/.state" \
+		"$BIN/metacache-verify" -q -c "$W/here/conf" -u "$user" --repair --deep
+	[ -e "$old" ]
+	deep=--deep found superseded corrupt_bundle
+	deep=--deep is_repaired superseded corrupt_bundle
+}
+
+@test "superseded by what is damaged stays while another unit is repaired" {
+	replaced
+	spoil_end "$new"
+	set_state 's["unmerged"] = [s["base"] + "-" + "0" * 32]'
+	other=$(find "$stored/mailboxes" -mindepth 1 -maxdepth 1 ! -name "${unit##*/}")
+	rm -r "$other"
+	mc rescan -q >/dev/null
+	verify 65 -u "$user" --repair
+	rows_are '"\(.drift) \(.repaired)"' 'superseded false' 'corrupt_bundle false' 'conflict false' 'missing_remote true'
+	[ -e "$old" ]
+}
+
+@test "orphan_diff contained in what is damaged stays, but for an empty one" {
+	with_diffs
+	cp -a "$diff" "$W"
+	head -c 100000 /dev/urandom >>"$folder/dovecot.index.log"
+	for _ in 1 2; do mc flushall -q >/dev/null; done
+	new=$(find "$stored/$unit" -name 'bundle.*')
+	mv "$W/${diff##*/}" "$diff"
+	empty=${diff%/*}/bundle.1.00000.0123456789abcdef0123456789abcdef-0123456789abcdef0123456789abcdef
+	mc clean -q -u "$user" >/dev/null
+	: >"$empty"
+	spoil_end "$new"
+	verify 65 -u "$user" --repair
+	rows_are '[.drift, .object, .repaired] | join(" ")' "corrupt_bundle ${new##*/} false" \
+		"orphan_diff ${diff##*/} false" "orphan_diff ${empty##*/} true"
+	[ -e "$diff" ]
+	[ ! -e "$empty" ]
+}
+
+@test "what is no diff stays where storage has nothing else of the unit" {
+	with_diffs
+	mc clean -q -u "$user" >/dev/null
+	copy=$base-0123456789abcdef0123456789abcdef
+	mv "$base" "$copy"
+	rm "$diff"
+	verify 65 -u "$user" --repair
+	rows_are '"\(.drift) \(.repaired) \(.error)"' "orphan_diff false it may be needed: storage has no other that can be read"
+	[ -e "$copy" ]
+}

@@ -112,7 +112,7 @@ static void look_at_user(struct verify *verify, const char *user)
 	autolook struct verify_look look = { 0 };
 	struct err err = { 0 };
 
-	if (verify_look(verify->mc, user, verify->options.deep, &look, &err) < 0)
+	if (verify_look(verify->mc, user, &verify->options, &look, &err) < 0)
 		*verify_look_add(&look, VERIFY_ERROR, NULL, NULL, false) = err;
 	else if (verify->options.repair && verify->options.dry_run)
 		say_what_would_be(&look);

@@ -2,8 +2,9 @@
  * repair what can be repaired without a guess.
  *
  * Only looking changes nothing. A user whose storage or tree could not be looked at whole is
- * an error, and nothing of him is repaired. After a repair the user is looked at once more:
- * repaired is what is not found again. */
+ * an error, and nothing of him is repaired. No bundle is deleted unless those that contain it
+ * were unpacked. After a repair the user is looked at once more: repaired is what is not found
+ * again. */
 #pragma once
 
 #include <stdbool.h>

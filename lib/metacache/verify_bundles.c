@@ -1,43 +1,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/fsx.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "metacache/fetch.h"
-#include "metacache/trash.h"
 #include "metacache/verify_look.h"
 
 struct bundles {
 	struct verify_look *look;
 	const struct verify_unit *unit; /* NULL: not here */
 	const struct remote_unit *remote;
-	const struct verify_included *included;
-	const char *name; /* of the unit */
+	struct verify_included *included;
+	const char *name;      /* of the unit */
+	bool deletes;          /* something is to be deleted because others contain it */
+	size_t tips, readable; /* that no manifest includes; of those that were unpacked */
+	char *refused;         /* the first that could not be; NULL: none */
 };
-
-/* Neither an orphan nor a base that has a diff (which sorts right after it). */
-static bool is_tip(const struct remote_unit *remote, size_t i)
-{
-	const struct remote_object *object = &remote->objects.items[i];
-
-	if (object->parsed.is_diff)
-		return !remote_is_orphan(remote, object);
-	return i + 1 == remote->objects.count || !object[1].parsed.is_diff ||
-	       remote_base_of(remote, object + 1) != object;
-}
-
-/* A base, or a base and a diff, are explained by themselves. */
-static bool is_plain(const struct remote_unit *remote)
-{
-	size_t tips = 0;
-
-	for (size_t i = 0; i < remote->objects.count; i++) {
-		if (remote_is_orphan(remote, &remote->objects.items[i]))
-			return false;
-		tips += is_tip(remote, i);
-	}
-	return tips == 1;
-}
 
 /* 1, 0 it is gone, -1 (ERR_DATA: it is no bundle of the unit). */
 static int read_manifest(struct verify_look *look, const struct remote_unit *remote,
@@ -63,7 +41,7 @@ static int drop_self_included(struct verify_look *look, const struct remote_unit
 		struct err unreadable = { 0 };
 		int ret;
 
-		if (!is_tip(remote, i) || !str_vec_has(names, object->name))
+		if (!verify_tips_is_one(remote, i) || !str_vec_has(names, object->name))
 			continue;
 		ret = read_manifest(look, remote, object, &manifest, &unreadable);
 		if (ret < 0 && unreadable.code == ERR_DATA)
@@ -84,7 +62,7 @@ int verify_bundles_read(struct verify_look *look, const struct remote_unit *remo
 	autofree char *refused = NULL;
 	int ret;
 
-	if (remote->objects.count == 0 || is_plain(remote))
+	if (remote->objects.count == 0 || verify_tips_is_plain(remote))
 		return 0;
 	ret = fetch_included(look->mc, &look->home, remote, &included->names, &refused,
 			     &look->counts.bytes, err);
@@ -156,23 +134,23 @@ static void add_corrupt(struct bundles *bundles, const char *object, const struc
 
 /* Whether it is known that nothing is lost with it. It may also have been written by another
  * server on a base that was just being superseded: then it holds what nobody else has, and
- * would be of use to an operator who can bring that base back. 1, 0, -1. */
-static int is_rubbish(struct bundles *bundles, const struct remote_object *orphan,
-		      struct err *reason, struct err *err)
+ * would be of use to an operator who can bring that base back. */
+int verify_bundles_is_rubbish(struct verify_look *look, const struct verify_unit *unit,
+			      const struct remote_unit *remote,
+			      const struct verify_included *included,
+			      const struct remote_object *orphan, struct err *reason,
+			      struct err *err)
 {
-	struct verify_look *look = bundles->look;
 	automanifest struct bundle_manifest manifest = { 0 };
-	const struct verify_unit *unit = bundles->unit;
 	struct err unreadable = { 0 };
 	int ret;
 
-	if (orphan->size_bytes == 0 || str_vec_has(&bundles->included->names, orphan->name) ||
+	if (orphan->size_bytes == 0 || str_vec_has(&included->names, orphan->name) ||
 	    (unit && unit->whole &&
 	     (str_vec_has(&unit->state.superseded, orphan->name) ||
 	      str_vec_has(&unit->state.deleted, orphan->name))))
 		return 1;
-	ret = fetch_manifest(look->mc, &look->home, bundles->remote, orphan, &manifest,
-			     &unreadable);
+	ret = fetch_manifest(look->mc, &look->home, remote, orphan, &manifest, &unreadable);
 	look->stale |= ret == 0;
 	if (ret <= 0) {
 		*(unreadable.code == ERR_DATA ? reason : err) = unreadable;
@@ -197,9 +175,11 @@ static int check_orphans(struct bundles *bundles, struct err *err)
 		if (!remote_is_orphan(bundles->remote, object))
 			continue;
 		err_set(&reason, ERR_DATA, "its base is not in storage");
-		rubbish = is_rubbish(bundles, object, &reason, err);
+		rubbish = verify_bundles_is_rubbish(bundles->look, bundles->unit, bundles->remote,
+						    bundles->included, object, &reason, err);
 		if (rubbish < 0)
 			return -1;
+		bundles->deletes |= rubbish > 0 && object->size_bytes > 0;
 		*verify_look_add(bundles->look, VERIFY_ORPHAN_DIFF, bundles->name, object->name,
 				 rubbish > 0) = reason;
 	}
@@ -222,72 +202,96 @@ static void check_superseded(struct bundles *bundles)
 	for (size_t i = 0; i < bundles->remote->objects.count; i++) {
 		const struct remote_object *object = &bundles->remote->objects.items[i];
 
-		if (!remote_is_orphan(bundles->remote, object) &&
-		    !is_used(bundles->unit, object->name) &&
-		    verify_bundles_contained(bundles->remote, bundles->included, object))
-			err_set(verify_look_add(bundles->look, VERIFY_SUPERSEDED, bundles->name,
-						object->name, true),
-				ERR_DATA, "contained in another bundle");
+		if (remote_is_orphan(bundles->remote, object) ||
+		    is_used(bundles->unit, object->name) ||
+		    !verify_bundles_contained(bundles->remote, bundles->included, object))
+			continue;
+		err_set(verify_look_add(bundles->look, VERIFY_SUPERSEDED, bundles->name,
+					object->name, true),
+			ERR_DATA, "contained in another bundle");
+		bundles->deletes = true;
 	}
 }
 
 /* ---- bundles that no other contains ---- */
 
-/* As if it were the only one. */
-static int unpack(struct bundles *bundles, const struct remote_object *tip, struct err *err)
+static int unpack_tip(struct bundles *bundles, const struct remote_object *tip, struct err *err)
 {
-	struct verify_look *look = bundles->look;
-	const struct remote_object *base =
-		tip->parsed.is_diff ? remote_base_of(bundles->remote, tip) : NULL;
-	struct remote_object objects[2] = { base ? *base : *tip, *tip };
-	struct remote_unit alone = {
-		.id = bundles->remote->id,
-		.objects = { .items = objects, .count = base ? 2 : 1 },
-	};
-	autotrash struct trash staging = TRASH_NONE;
-	autofetched struct fetched fetched = { 0 };
-	struct err refused = { 0 };
-	int ret;
+	autofree char *refused = NULL;
+	struct err why = { 0 };
+	int ret = verify_tips_unpack(bundles->look, bundles->remote, tip, &refused, &why);
 
-	if (trash_new(look->home.root, &staging, err) < 0)
-		return -1;
-	ret = fetch_unit(look->mc, &look->home, &alone, NULL, staging.fd, "unit", &fetched,
-			 &refused);
-	look->stale |= ret == 0;
-	look->counts.bytes += fetched.bytes;
-	if (ret < 0 && (refused.code != ERR_DATA || !fetched.refused)) {
-		*err = refused;
+	if (ret < 0) {
+		*err = why;
 		return -1;
 	}
-	if (ret < 0)
-		add_corrupt(bundles, fetched.refused, &refused);
+	if (ret > 0) {
+		vec_push(&bundles->included->proved, xstrdup(tip->name));
+		bundles->readable++;
+	} else if (refused) {
+		add_corrupt(bundles, refused, &why);
+		if (!bundles->refused)
+			bundles->refused = steal_ptr(&refused);
+	}
 	return 0;
 }
 
 /* Where manifests could not be read, that of some tip is to blame. */
-static int check_tips(struct bundles *bundles, bool deep, struct err *err)
+static int check_tips(struct bundles *bundles, struct err *err)
 {
-	bool unread = !bundles->included->read && !is_plain(bundles->remote);
-	size_t tips = 0;
+	const struct verify_options *options = &bundles->look->options;
+	const struct verify_included *included = bundles->included;
+	bool unread = !included->read && !verify_tips_is_plain(bundles->remote);
+	bool all = options->deep || unread || (options->repair && bundles->deletes);
+	ssize_t i = (ssize_t)bundles->remote->objects.count;
 
-	for (size_t i = bundles->remote->objects.count; i-- > 0;) {
+	while ((i = verify_tips_next(bundles->remote, included, (size_t)i)) >= 0) {
 		const struct remote_object *object = &bundles->remote->objects.items[i];
 
-		if (!is_tip(bundles->remote, i) ||
-		    str_vec_has(&bundles->included->names, object->name))
-			continue;
-		if (tips++ > 0 && bundles->included->read && !bundles->unit)
+		if (bundles->tips++ > 0 && included->read && !bundles->unit)
 			err_set(verify_look_add(bundles->look, VERIFY_CONFLICT, bundles->name,
 						object->name, false),
 				ERR_CONFLICT, "storage has bundles of two writers");
-		if ((deep || unread) && unpack(bundles, object, err) < 0)
+		if (all && unpack_tip(bundles, object, err) < 0)
 			return -1;
 	}
 	return 0;
 }
 
+static bool is_empty(const struct remote_unit *remote, const char *name)
+{
+	const struct remote_object *object = name ? remote_find_object(remote, name) : NULL;
+
+	return object && object->size_bytes == 0;
+}
+
+/* What says that it contains another may be damaged behind its manifest: then the other is the
+ * last that can be read. Where the unit is whole here, a new base comes first, and whoever deletes
+ * looks at that one. */
+static void keep_contained(const struct bundles *bundles)
+{
+	struct verify_finding_vec *findings = &bundles->look->findings;
+	bool replaced = bundles->unit && bundles->unit->whole;
+
+	for (size_t i = 0; i < findings->count; i++) {
+		struct verify_finding *finding = &findings->items[i];
+
+		if (!finding->repairable || !str_same(finding->unit, bundles->name) ||
+		    (finding->drift != VERIFY_SUPERSEDED && finding->drift != VERIFY_ORPHAN_DIFF) ||
+		    is_empty(bundles->remote, finding->object))
+			continue;
+		finding->repairable = replaced;
+		if (bundles->refused)
+			err_set(&finding->err, ERR_DATA, "it may be needed: %s can't be read",
+				bundles->refused);
+		else
+			err_set(&finding->err, ERR_DATA,
+				"it may be needed: storage has no other that can be read");
+	}
+}
+
 int verify_bundles(struct verify_look *look, const struct verify_unit *unit, size_t index,
-		   bool deep, struct err *err)
+		   struct err *err)
 {
 	const struct remote_unit *remote = &look->remote.items[index];
 	struct bundles bundles = {
@@ -297,7 +301,15 @@ int verify_bundles(struct verify_look *look, const struct verify_unit *unit, siz
 		.included = &look->included[index],
 		.name = verify_unit_name(unit, remote),
 	};
+	int ret;
 
 	check_superseded(&bundles);
-	return check_orphans(&bundles, err) < 0 ? -1 : check_tips(&bundles, deep, err);
+	ret = check_orphans(&bundles, err);
+	if (ret == 0)
+		ret = check_tips(&bundles, err);
+	if (ret == 0 && bundles.deletes && (look->options.repair || look->options.deep) &&
+	    (bundles.tips == 0 || bundles.readable < bundles.tips))
+		keep_contained(&bundles);
+	free(bundles.refused);
+	return ret;
 }

@@ -23,6 +23,12 @@ void verify_findings_free(struct verify_finding_vec *findings)
 	vec_free(findings);
 }
 
+void verify_included_free(struct verify_included *included)
+{
+	str_vec_free(&included->names);
+	str_vec_free(&included->proved);
+}
+
 void verify_look_free(struct verify_look *look)
 {
 	for (size_t i = 0; look->units && i < look->scanned.units.count; i++)
@@ -30,7 +36,7 @@ void verify_look_free(struct verify_look *look)
 	free(look->units);
 	look->units = NULL;
 	for (size_t i = 0; look->included && i < look->remote.count; i++)
-		str_vec_free(&look->included[i].names);
+		verify_included_free(&look->included[i]);
 	free(look->included);
 	look->included = NULL;
 	state_free(&look->root_state);
@@ -156,22 +162,40 @@ static int is_only_copy(struct verify_look *look, const struct verify_unit *unit
 	return ret < 0 ? -1 : ret == 0;
 }
 
+/* Why another version must not take its place, by the rules of flush and refresh; to be freed.
+ * NULL: nothing would be lost. */
+static char *why_kept(const struct verify_unit *unit)
+{
+	const struct changes_found *changes = &unit->changes;
+
+	if (!unit->state.base)
+		return xstrdup("never uploaded from here");
+	if (unit->state.installing)
+		return state_accounts_for(&unit->state, &unit->unit->files)
+			       ? NULL
+			       : xstrdup("changed here since a refresh was cut short");
+	if (!changes_to_keep(changes))
+		return NULL;
+	return changes->class == CHANGES_IMPORTANT
+		       ? xasprintf("changed here (%s)", changes->reason)
+		       : xasprintf("changed here (%llu appended)",
+				   (unsigned long long)changes->appends);
+}
+
 static int judge_newer(struct verify_look *look, const struct verify_unit *unit,
 		       const struct remote_object *newer, struct err *err)
 {
-	autofree char *what = NULL;
+	autofree char *what = why_kept(unit);
 	int alone = 0;
 
-	if (!unit->state.installing && unit->changes.class == CHANGES_IMPORTANT)
-		what = xasprintf("changed here (%s)", unit->changes.reason);
-	else if (!unit->state.installing)
+	if (!what && !unit->state.installing)
 		alone = is_only_copy(look, unit, err);
 	if (alone < 0)
 		return -1;
 	if (alone > 0)
 		what = xstrdup("no bundle contains all that was uploaded or downloaded from here");
 	if (what)
-		add_conflict(look, unit, newer->name, what);
+		add_conflict(look, unit, newer ? newer->name : unit->state.installing, what);
 	else
 		err_set(verify_look_add(look, VERIFY_OBSOLETE, verify_unit_name(unit, NULL),
 					newer ? newer->name : unit->state.installing, true),
@@ -354,7 +378,7 @@ static const struct verify_unit *unit_of(const struct verify_look *look,
 }
 
 /* Bundles never change, so most are read without a lock. */
-static int look_once(struct verify_look *look, const char *user, bool deep, struct err *err)
+static int look_once(struct verify_look *look, const char *user, struct err *err)
 {
 	if (look_locked(look, user, err) < 0)
 		return -1;
@@ -365,18 +389,18 @@ static int look_once(struct verify_look *look, const char *user, bool deep, stru
 		if (remote->objects.count == 0)
 			continue;
 		look->counts.remote_only += !unit;
-		if (verify_bundles(look, unit, i, deep, err) < 0)
+		if (verify_bundles(look, unit, i, err) < 0)
 			return -1;
 	}
 	return 0;
 }
 
-int verify_look(const struct metacache *mc, const char *user, bool deep, struct verify_look *look_r,
-		struct err *err)
+int verify_look(const struct metacache *mc, const char *user, const struct verify_options *options,
+		struct verify_look *look_r, struct err *err)
 {
 	for (int i = 0; i < TRIES; i++) {
-		*look_r = (struct verify_look){ .mc = mc };
-		if (look_once(look_r, user, deep, err) < 0)
+		*look_r = (struct verify_look){ .mc = mc, .options = *options };
+		if (look_once(look_r, user, err) < 0)
 			return -1;
 		if (!look_r->stale)
 			return 0;

@@ -20,8 +20,11 @@ void verify_findings_free(struct verify_finding_vec *findings);
 /* What the manifests of a unit's bundles say, where they had to be read. */
 struct verify_included {
 	bool read;
-	struct str_vec names; /* of bundles that are contained in another listed one */
+	struct str_vec names;  /* of bundles that are contained in another listed one */
+	struct str_vec proved; /* of tips that were unpacked, with all digests right */
 };
+void verify_included_free(struct verify_included *included);
+#define autoincluded CLEANUP(verify_included_free)
 
 /* What is known of a unit that is here. */
 struct verify_unit {
@@ -36,6 +39,7 @@ struct verify_unit {
 
 struct verify_look {
 	const struct metacache *mc;
+	struct verify_options options;
 	struct metacache_home home;
 	bool has_home;
 	struct home scanned;
@@ -51,10 +55,11 @@ void verify_look_free(struct verify_look *look);
 #define autolook CLEANUP(verify_look_free)
 
 /* Look at a user's tree, registry row and listing, and at bundles' contents where the listing
- * is not explained by itself; at all of them with `deep`. 0, or -1: what was found until then
- * stands, and nothing may be repaired. */
-int verify_look(const struct metacache *mc, const char *user, bool deep, struct verify_look *look_r,
-		struct err *err);
+ * is not explained by itself; at all of them with `deep`, and for a repair at those that have to
+ * be readable before others may be deleted. 0, or -1: what was found until then stands, and
+ * nothing may be repaired. */
+int verify_look(const struct metacache *mc, const char *user, const struct verify_options *options,
+		struct verify_look *look_r, struct err *err);
 
 /* Add a finding, and return its error to be filled in. Texts are copied; NULL: none. */
 struct err *verify_look_add(struct verify_look *look, enum verify_drift drift, const char *unit,
@@ -75,9 +80,38 @@ bool verify_bundles_contained(const struct remote_unit *remote,
 			      const struct verify_included *included,
 			      const struct remote_object *object);
 
+/* Whether nothing is known to be lost with an orphan. 1; 0 with the reason; -1. */
+int verify_bundles_is_rubbish(struct verify_look *look, const struct verify_unit *unit,
+			      const struct remote_unit *remote,
+			      const struct verify_included *included,
+			      const struct remote_object *orphan, struct err *reason,
+			      struct err *err);
+
 /* Look at all of them; `unit` NULL: it is not here. */
 int verify_bundles(struct verify_look *look, const struct verify_unit *unit, size_t index,
-		   bool deep, struct err *err);
+		   struct err *err);
+
+/* ---- and at those that no other contains, the tips: verify_tips.c ---- */
+
+/* Whether the i-th is neither an orphan nor a base that has a diff. Manifests are not asked. */
+bool verify_tips_is_one(const struct remote_unit *remote, size_t i);
+
+/* A base, or a base and a diff, are explained by themselves. */
+bool verify_tips_is_plain(const struct remote_unit *remote);
+
+/* The next tip that no manifest includes, from i - 1 downwards: its index, or -1. */
+ssize_t verify_tips_next(const struct remote_unit *remote, const struct verify_included *included,
+			 size_t i);
+
+/* Download a tip, with its base, and unpack it. 1; 0 the listing is out of date, or it is refused:
+ * then *refused_r, to be freed, is the one that is no good, and err says why; -1. */
+int verify_tips_unpack(struct verify_look *look, const struct remote_unit *remote,
+		       const struct remote_object *tip, char **refused_r, struct err *err);
+
+/* Whether all tips of the unit can be read, so that what they contain is needed by nobody. Those
+ * in `proved` are not read once more. 1; 0 and -1 with the reason. */
+int verify_tips_prove(struct verify_look *look, const struct remote_unit *remote,
+		      const struct verify_included *included, struct err *err);
 
 /* The part that compares the registry's row: verify_row.c. */
 int verify_row(struct verify_look *look, struct err *err);

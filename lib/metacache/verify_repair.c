@@ -131,7 +131,8 @@ static bool is_local(enum verify_drift drift)
 	return is_upload(drift) || drift == VERIFY_BAD_BLOCKS;
 }
 
-static void mend_units(struct repair *repair)
+/* false: a flush may take a unit whose bundle is damaged for unchanged. */
+static bool mend_units(struct repair *repair)
 {
 	const struct metacache *mc = repair->mc;
 	struct verify_look *look = repair->look;
@@ -144,7 +145,7 @@ static void mend_units(struct repair *repair)
 		homefd = metacache_open_home(&look->home, &err);
 	if (homefd < 0) {
 		note_failure(repair, &err);
-		return;
+		return false;
 	}
 	for (size_t i = 0; i < look->findings.count; i++) {
 		const struct verify_finding *finding = &look->findings.items[i];
@@ -152,6 +153,7 @@ static void mend_units(struct repair *repair)
 		if (finding->repairable && is_local(finding->drift))
 			mend_unit(repair, homefd, finding);
 	}
+	return repair->err.code == ERR_NONE;
 }
 
 /* ---- by what other programs do ---- */
@@ -190,6 +192,21 @@ static void refresh(struct repair *repair)
 	note_failure(repair, ret < 0 ? &err : &result.err);
 }
 
+/* A flush tidies up all units of the user that are here. Where a damaged bundle stays, what that
+ * one replaced may be the last that can be read. */
+static bool leaves_corrupt(const struct verify_look *look)
+{
+	for (size_t i = 0; i < look->findings.count; i++) {
+		const struct verify_finding *finding = &look->findings.items[i];
+
+		if (finding->drift == VERIFY_CORRUPT_BUNDLE && !finding->repairable &&
+		    find_unit(look, finding->unit))
+			return true;
+	}
+	return false;
+}
+
+/* Without `tidy` it only uploads. */
 static void flush_once(struct repair *repair, struct tidy *tidy)
 {
 	struct flush_options options = { .many_users = true };
@@ -216,27 +233,60 @@ static bool is_deletion_of(const struct verify_finding *finding, const char *uni
 	       strcmp(finding->unit, unit) == 0;
 }
 
-/* Still of no use, as the listing is now. */
-static bool may_go(const struct verify_finding *finding, const struct remote_unit *listed,
-		   const struct verify_included *included)
-{
-	const struct remote_object *object = remote_find_object(listed, finding->object);
+/* What one unit has in storage now. */
+struct again {
+	const struct verify_unit *unit; /* NULL: not here */
+	struct remote_unit listed;
+	struct verify_included included;
+	int readable; /* all tips are: 1, 0, -1; may_go_contained() asks */
+	bool asked;
+};
 
-	if (!object)
-		return false;
-	return finding->drift == VERIFY_ORPHAN_DIFF
-		       ? remote_is_orphan(listed, object)
-		       : verify_bundles_contained(listed, included, object);
+static void again_free(struct again *again)
+{
+	remote_unit_free(&again->listed);
+	verify_included_free(&again->included);
 }
 
-static int list_again(struct repair *repair, const char *id, struct remote_unit *listed_r,
-		      struct verify_included *included_r, struct err *err)
+static int list_again(struct repair *repair, const char *name, struct again *again, struct err *err)
 {
 	struct verify_look *look = repair->look;
+	const struct remote_unit *was = find_remote(look, name);
 
-	if (remote_list_unit(repair->mc->store, look->home.prefix, id, listed_r, err) < 0)
+	again->unit = find_unit(look, name);
+	/* Bundles never change: what could be read a moment ago still can. */
+	str_vec_copy(&again->included.proved, &look->included[was - look->remote.items].proved);
+	if (remote_list_unit(repair->mc->store, look->home.prefix, was->id, &again->listed, err) <
+	    0)
 		return -1;
-	return verify_bundles_read(look, listed_r, included_r, err);
+	return verify_bundles_read(look, &again->listed, &again->included, err);
+}
+
+/* Whether it is of no use, as the listing is now: a manifest may be whole, and the bundle damaged
+ * behind it. */
+static bool may_go(struct repair *repair, const struct verify_finding *finding, struct again *again)
+{
+	struct verify_look *look = repair->look;
+	const struct remote_unit *listed = &again->listed;
+	const struct remote_object *object = remote_find_object(listed, finding->object);
+	struct err kept = { 0 }, err = { 0 };
+	int ret;
+
+	if (!object || remote_is_orphan(listed, object) != (finding->drift == VERIFY_ORPHAN_DIFF))
+		return false;
+	if (finding->drift == VERIFY_ORPHAN_DIFF && object->size_bytes == 0)
+		return true;
+	if (finding->drift == VERIFY_ORPHAN_DIFF)
+		ret = verify_bundles_is_rubbish(look, again->unit, listed, &again->included, object,
+						&kept, &err);
+	else
+		ret = verify_bundles_contained(listed, &again->included, object);
+	if (ret > 0 && !again->asked) {
+		again->asked = true;
+		again->readable = verify_tips_prove(look, listed, &again->included, &err);
+	}
+	note_failure(repair, &err);
+	return ret > 0 && again->readable > 0;
 }
 
 /* Another writer may have put a diff on a base since the look, or what contained a bundle may
@@ -244,30 +294,27 @@ static int list_again(struct repair *repair, const char *id, struct remote_unit 
 static void delete_of_unit(struct repair *repair, struct tidy *tidy, const char *name)
 {
 	const struct metacache *mc = repair->mc;
-	struct verify_look *look = repair->look;
-	const struct verify_unit *unit = find_unit(look, name);
-	const char *id = find_remote(look, name)->id;
-	autoremote struct remote_unit listed = { 0 };
-	struct verify_included included = { 0 };
+	const struct verify_look *look = repair->look;
+	CLEANUP(again_free) struct again again = { 0 };
 	struct str_vec names = { 0 };
 	struct err err = { 0 };
 	autofd int lock = user_lock(mc->locks_fd, look->home.user, USER_LOCK_UPLOAD,
 				    mc->settings->user_lock_timeout_ms, &err);
 
-	if (lock < 0 || list_again(repair, id, &listed, &included, &err) < 0) {
+	if (lock < 0 || list_again(repair, name, &again, &err) < 0) {
 		note_failure(repair, &err);
-	} else {
-		for (size_t i = 0; i < look->findings.count; i++) {
-			const struct verify_finding *finding = &look->findings.items[i];
-
-			if (is_deletion_of(finding, name) && may_go(finding, &listed, &included))
-				vec_push(&names, finding->object);
-		}
-		tidy_add(tidy, &look->home, unit ? unit->unit->path : id, id, &names);
-		tidy_delete(tidy);
+		return;
 	}
+	for (size_t i = 0; i < look->findings.count; i++) {
+		const struct verify_finding *finding = &look->findings.items[i];
+
+		if (is_deletion_of(finding, name) && may_go(repair, finding, &again))
+			vec_push(&names, finding->object);
+	}
+	tidy_add(tidy, &look->home, again.unit ? again.unit->unit->path : again.listed.id,
+		 again.listed.id, &names);
+	tidy_delete(tidy);
 	vec_free(&names);
-	str_vec_free(&included.names);
 }
 
 static void delete_objects(struct repair *repair, struct tidy *tidy)
@@ -308,14 +355,13 @@ static void act(struct repair *repair)
 {
 	struct verify_look *look = repair->look;
 	struct tidy *tidy = tidy_new(repair->mc);
+	bool mended = !has(look, is_local) || mend_units(repair);
 	struct err err = { 0 };
 
-	if (has(look, is_local))
-		mend_units(repair);
 	if (has(look, is_refresh))
 		refresh(repair);
 	if (has(look, is_flush))
-		flush(repair, tidy);
+		flush(repair, mended && !leaves_corrupt(look) ? tidy : NULL);
 	delete_objects(repair, tidy);
 	if (tidy_finish(&tidy, &look->counts.deleted, &err) < 0)
 		note_failure(repair, &err);
@@ -380,6 +426,7 @@ static bool any(enum verify_drift drift)
 void verify_repair(struct verify_look *look, struct workers *pool)
 {
 	struct repair repair = { .mc = look->mc, .look = look, .pool = pool };
+	static const struct verify_options shallow = { 0 };
 	autolook struct verify_look now = { 0 };
 	struct err err = { 0 };
 
@@ -387,7 +434,7 @@ void verify_repair(struct verify_look *look, struct workers *pool)
 		return;
 	act(&repair);
 	/* Without a user nothing can be wrong with him. */
-	if (verify_look(look->mc, look->home.user, false, &now, &err) == 0 ||
+	if (verify_look(look->mc, look->home.user, &shallow, &now, &err) == 0 ||
 	    err.code == ERR_NOUSER)
 		compare(&repair, &now);
 	else

@@ -1,116 +1,12 @@
 #!/usr/bin/env bats
 # metacache-verify: each drift injected, found without a change, repaired (or kept), and not found
-# again.
+# again. Those that are of single bundles are in verify_bundles.bats.
 
 setup() {
 	. "$BATS_TEST_DIRNAME/world.bash"
-	users 2 flushed
-	out=$BATS_TEST_TMPDIR/out
-	stored=$(find "$W/store" -name "$user")
-	# The unit that most drifts are made in.
-	folder=$(find "$home/mailboxes" -mindepth 1 -maxdepth 1 | sort | head -1)
-	unit=mailboxes/${folder##*/}
+	. "$BATS_TEST_DIRNAME/verify.bash"
+	verify_setup
 }
-
-# verify CODE ARG…: that code; output as JSON in $out. One line on stderr where it is not 0, but for
-# what flush warns of.
-verify() {
-	local code=$1 status=0
-	shift
-	mc verify -f json "$@" >"$out" 2>"$BATS_TEST_TMPDIR/err" || status=$?
-	[ "$status" = "$code" ] && [ "$(grep -vc ' warning ' "$BATS_TEST_TMPDIR/err")" = $((code > 0)) ] && return
-	echo "verify $*: exit code $status, not $code:"
-	cat "$BATS_TEST_TMPDIR/err" "$out"
-	return 1
-}
-rows() { jq -r ".drifts[] | $1" "$out" | sort; }
-rows_are() { diff <(rows "$1") <(printf '%s\n' "${@:2}" | grep . | sort); }
-
-# All bytes but those of lock files; of the registry what it says.
-everything() {
-	find "$W" -type f ! -name 'users.db*' ! -path '*/state/locks/*' -print0 | sort -z | xargs -0r sha256sum
-	mc list -f json
-}
-
-# found DRIFT…: just these, by looks that change nothing.
-found() {
-	remember
-	everything >"$BATS_TEST_TMPDIR/bytes"
-	verify 65 -A ${deep:-}
-	rows_are '"\(.drift) \(.repaired)"' "${@/%/ false}"
-	verify 65 -A --repair -n ${deep:-}
-	rows_are .drift "$@"
-	untouched
-	everything | diff "$BATS_TEST_TMPDIR/bytes" -
-}
-# All is repaired, at once and for good, and what is here is in storage.
-is_repaired() {
-	tree_of "$idx" >"$BATS_TEST_TMPDIR/whole"
-	verify 0 -A --repair ${deep:-}
-	rows_are '"\(.drift) \(.repaired) \(.error)"' "${@/%/ true null}"
-	sound
-	diff "$BATS_TEST_TMPDIR/whole" <(tree_of "$idx")
-}
-sound() {
-	verify 0 -A --deep
-	rows_are .drift ''
-	diff <(tree_of "$idx") <(storage_of)
-	no_leftovers
-}
-# Nothing is repaired, and nothing changed by trying.
-is_kept() {
-	everything >"$BATS_TEST_TMPDIR/bytes"
-	verify 65 -A --repair ${deep:-}
-	rows_are '"\(.drift) \(.repaired)"' "${@/%/ false}"
-	everything | diff "$BATS_TEST_TMPDIR/bytes" -
-}
-
-# spoil FILE OFFSET: another byte stands there.
-spoil() {
-	python3 - "$@" <<-'PY'
-		import sys
-		with open(sys.argv[1], "r+b") as f:
-		    f.seek(int(sys.argv[2]))
-		    byte = f.read(1)[0]
-		    f.seek(int(sys.argv[2]))
-		    f.write(bytes([byte ^ 0x55]))
-	PY
-}
-
-# The user's folder has a base and a diff in storage.
-with_diffs() {
-	world_change
-	mc flushall -q >/dev/null
-	base=$(find "$stored/$unit" -name 'bundle.*' ! -name '*-*')
-	diff=$(find "$stored/$unit" -name 'bundle.*-*')
-	[ "$diff" != "${diff#"$base-"}" ]
-}
-# Another backend goes on with what this one flushed.
-elsewhere() {
-	storage_of >/dev/null
-	world_change there
-	"$BIN/metacache-flushall" -q -c "$W/there/conf" >/dev/null
-}
-# set_state STATEMENT: of the folder's .state, which is s.
-set_state() {
-	python3 -c 'import json, sys; s = json.load(sys.stdin); exec(sys.argv[1]); print(json.dumps(s))' "$1" \
-		<"$folder/.state" >"$folder/.state.new"
-	mv "$folder/.state.new" "$folder/.state"
-}
-# The same in place, so that size, time and inode stay what they were the last time.
-rewrite_state() {
-	python3 - "$folder/.state" "$1" <<-'PY'
-		import json, os, sys
-		with open(sys.argv[1], "r+") as f:
-		    was = os.fstat(f.fileno())
-		    s = json.load(f)
-		    exec(sys.argv[2])
-		    f.seek(0)
-		    f.write(json.dumps(s).ljust(8192))
-		os.utime(sys.argv[1], ns=(was.st_atime_ns, was.st_mtime_ns))
-	PY
-}
-sql() { python3 -c 'import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute(sys.argv[2]); c.commit()' "$W/here/state/users.db" "$1"; }
 
 @test "without drift: no row, one listing a user, text and JSON" {
 	verify 0 -A
@@ -199,6 +95,48 @@ sql() { python3 -c 'import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.exe
 	sound
 }
 
+# append_record LOG KIND FORMAT VALUE…: one record of Dovecot's log.
+append_record() {
+	python3 - "$@" <<-'PYTHON'
+		import struct, sys
+		data = struct.pack("<" + sys.argv[3], *map(int, sys.argv[4:]))
+		size = (len(data) + 8) // 4
+		head = bytes(0x80 | (size >> s) & 0x7F for s in (21, 14, 7, 0))
+		open(sys.argv[1], "ab").write(head + struct.pack("<I", int(sys.argv[2], 16)) + data)
+	PYTHON
+}
+
+@test "conflict: only a mail was appended here, and storage has something newer; as flush and refresh say" {
+	cp "$CLI_DIR"/index/dovecot.index* "$folder"
+	for _ in 1 2; do mc flushall -q >/dev/null; done
+	storage_of >/dev/null
+	append_record "$W/there${folder#"$W/here"}/dovecot.index.log" 4 IIBBBB 1 1 2 0 0 0
+	"$BIN/metacache-flushall" -q -c "$W/there/conf" >/dev/null
+	append_record "$folder/dovecot.index.log" 10000002 II 100 0
+	mc rescan -q >/dev/null
+	found conflict
+	rows_are '"\(.unit) \(.error)"' "$unit changed here (1 appended), and storage has a newer bundle"
+	is_kept conflict
+	run -65 mc flush -q -u "$user"
+	run -65 mc refresh -q -u "$user"
+}
+
+@test "conflict: changed since a refresh was cut short, or nothing of it was uploaded" {
+	set_state 's["installing"] = s["base"]'
+	echo changed >>"$folder/dovecot.index.log"
+	mc rescan -q >/dev/null
+	found conflict
+	is_kept conflict
+	run -65 mc refresh -q -u "$user"
+	set_state 'del s["installing"], s["base"]'
+	rm "$folder/.state.blocks"
+	mc rescan -q >/dev/null
+	found conflict
+	is_kept conflict
+	run -65 mc refresh -q -u "$user"
+	run -65 mc flush -q -u "$user"
+}
+
 @test "conflict: bundles of two writers, here and only in storage" {
 	world_conf "$W/there"
 	storage_of >/dev/null
@@ -264,90 +202,6 @@ sql() { python3 -c 'import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.exe
 	truncate -s -1 "$diff"
 	found wrong_remote_size
 	is_repaired wrong_remote_size
-}
-
-@test "superseded: what could not be deleted" {
-	with_diffs
-	cp -a "$W/store" "$W/before"
-	world_change
-	mc flushall -q >/dev/null
-	cp -an "$W/before/." "$W/store"
-	found superseded superseded superseded superseded superseded superseded
-	is_repaired superseded superseded superseded superseded superseded superseded
-	# Without a local tree as well; one batch a user.
-	cp -an "$W/before/." "$W/store"
-	mv "$idx" "$W/away"
-	mkdir "$idx"
-	verify 0 -u "$user" --repair
-	rows_are .drift superseded superseded superseded unknown_user
-	[ "$(jq .summary.deleted "$out")" = 3 ]
-	rm -r "$idx"
-	mv "$W/away" "$idx"
-}
-
-@test "superseded by what can't be read stays" {
-	with_diffs
-	cp -a "$W/store" "$W/before"
-	world_change
-	mc flushall -q >/dev/null
-	cp -an "$W/before/$(realpath --relative-to="$W/store" "$diff")" "$diff"
-	new=$(find "$stored/$unit" -name 'bundle.*-*' ! -name "${diff##*/}")
-	printf 'no bundle' | dd of="$new" conv=notrunc status=none
-	mv "$idx" "$W/away"
-	mkdir "$idx"
-	verify 65 -u "$user" --repair
-	rows_are '[.drift, .object, .repaired] | join(" ")' "corrupt_bundle ${new##*/} false" 'unknown_user  true'
-	[ -e "$diff" ]
-}
-
-@test "orphan_diff: contained in another, and no diff at all" {
-	with_diffs
-	cp -a "$base" "$diff" "$W"
-	head -c 100000 /dev/urandom >>"$folder/dovecot.index.log"
-	for _ in 1 2; do mc flushall -q >/dev/null; done
-	[ ! -e "$base" ]
-	mv "$W/${diff##*/}" "$diff"
-	found orphan_diff
-	is_repaired orphan_diff
-	cp "$W/${base##*/}" "$base-0123456789abcdef0123456789abcdef"
-	found orphan_diff
-	is_repaired orphan_diff
-}
-
-@test "orphan_diff that may be all there is of a change stays" {
-	with_diffs
-	cp -a "$W/store" "$W/before"
-	elsewhere
-	cp -an "$W/before/." "$W/store"
-	# Somebody else's, on a base that was superseded while he wrote.
-	other=$(find "$W/store" -path "*${USERS[1]}/mailboxes/*" -name 'bundle.*-*' | head -1)
-	rm "$(sed 's/-[0-9a-f]*$//' <<<"$other")"
-	mv "$idx" "$W/away"
-	mkdir "$idx"
-	verify 65 -u "${USERS[1]}" --repair
-	rows 'select(.drift == "orphan_diff") | "\(.object) \(.repaired) \(.error)"' | grep -q "^${other##*/} false it may hold changes of "
-	[ -e "$other" ]
-}
-
-@test "corrupt_bundle: only --deep sees it; a new base stands in for it" {
-	for which in base diff; do
-		with_diffs
-		bundle=${!which}
-		spoil "$bundle" 60
-		verify 0 -A
-		deep=--deep found corrupt_bundle
-		rows_are .object "${bundle##*/}"
-		deep=--deep is_repaired corrupt_bundle
-	done
-}
-
-@test "corrupt_bundle of a unit that is not here, or not whole here, stays" {
-	with_diffs
-	spoil "$base" 60
-	mc clean -q -p 2 -u "$user" >/dev/null
-	mc rescan -q >/dev/null
-	deep=--deep found corrupt_bundle
-	deep=--deep is_kept corrupt_bundle
 }
 
 @test "torn_state: uploaded anew where storage has nothing, else kept" {
@@ -492,54 +346,4 @@ sql() { python3 -c 'import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.exe
 	verify 65 -u "$user" --repair
 	rows_are "select(.unit == \"$unit\") | \"\(.drift) \(.repaired)\"" 'conflict false' 'orphan_diff false'
 	[ -e "$diff" ]
-}
-
-@test "superseded: listed once more before it is deleted" {
-	with_diffs
-	cp -a "$W/store" "$W/before"
-	world_change
-	mc flushall -q >/dev/null
-	cp -an "$W/before/." "$W/store"
-	verify 65 -u "$user" --repair -o "obox_index_fs=fault:list@2=fail,list@3=fail,list@4=fail:posix:$W/store"
-	rows_are '"\(.drift) \(.repaired)"' 'superseded false' 'superseded false' 'superseded false'
-	rows .error | grep -q 'injected: failure$'
-	[ -e "$diff" ]
-}
-
-# include_itself BUNDLE: its manifest also says that it includes itself.
-include_itself() {
-	python3 - "$1" <<-'PY'
-		import io, json, os, subprocess, sys, tarfile
-		path = sys.argv[1]
-		tar = subprocess.run(["zstd", "-dc", path], capture_output=True)
-		data = tar.stdout if tar.returncode == 0 else open(path, "rb").read()
-		out = io.BytesIO()
-		with tarfile.open(fileobj=io.BytesIO(data)) as old, tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as new:
-		    for member in old:
-		        body = old.extractfile(member).read()
-		        if member.name == ".manifest.json":
-		            manifest = json.loads(body)
-		            manifest["includes"].append(os.path.basename(path))
-		            body = json.dumps(manifest).encode()
-		            member.size = len(body)
-		        new.addfile(member, io.BytesIO(body))
-		open(path, "wb").write(out.getvalue())
-	PY
-}
-
-@test "a bundle that says it includes itself is superseded by nobody" {
-	with_diffs
-	cp -a "$W/store" "$W/before"
-	world_change
-	mc flushall -q >/dev/null
-	cp -an "$W/before/." "$W/store"
-	new=$(find "$stored/$unit" -name 'bundle.*-*' ! -name "${diff##*/}")
-	include_itself "$new"
-	rm -r "$idx"
-	mkdir "$idx"
-	verify 0 -u "$user" --repair
-	rows_are 'select(.drift == "superseded") | .object' $(cd "$W/before" && find . -path "*$user*" -name 'bundle.*-*' -printf '%f\n')
-	[ -e "$new" ]
-	[ -e "$base" ]
-	[ ! -e "$diff" ]
 }

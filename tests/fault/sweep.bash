@@ -86,6 +86,14 @@ storage_of() {
 	tree_of "$WORLD/there/idx"
 }
 
+# Compared by content with what the test noted.
+here_is_whole() { diff <(tree_of "$WORLD/here/idx") "$BATS_TEST_TMPDIR/whole"; }
+stored_is_whole() { diff <(storage_of) "$BATS_TEST_TMPDIR/whole"; }
+
+# Every line of A is in one of the other files.
+only_from() { ! grep -vxFf <(cat "${@:2}") "$1"; }
+same_count() { [ "$(wc -l <"$1")" = "$(wc -l <"$2")" ]; }
+
 bundles() { find "$WORLD/store" -type f -name 'bundle.*' | wc -l; }
 # Of each unit a base, and at most one diff, which is on it.
 storage_is_tidy() {

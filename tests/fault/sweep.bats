@@ -12,14 +12,6 @@ setup() {
 }
 teardown() { [ -z "${standin:-}" ] || kill "$standin"; }
 
-# Compared by content with what `prepare` noted.
-here_is_whole() { diff <(tree_of "$WORLD/here/idx") "$T/whole"; }
-stored_is_whole() { diff <(storage_of) "$T/whole"; }
-
-# Every line of A is in one of the other files.
-only_from() { ! grep -vxFf <(cat "${@:2}") "$1"; }
-same_count() { [ "$(wc -l <"$1")" = "$(wc -l <"$2")" ]; }
-
 @test "flushall of new trees, killed anywhere" {
 	prepare() {
 		world_make "$W"
@@ -397,35 +389,6 @@ stored_is_as_it_was() { stored_is_kept && diff <(storage_of) "$T/stored"; }
 	finished() { [ "$(<"$T/m.prom")" != old ] && promtool check metrics <"$T/m.prom"; }
 	prepare
 	sweep "$BIN/metacache-status" -q -c "$WORLD/here/conf" -f prometheus --output "$T/m.prom"
-}
-
-@test "verify --repair, killed anywhere: nothing is lost, and the next one finishes" {
-	prepare() {
-		local base
-		world_make "$W"
-		mc flushall -q >/dev/null
-		mkdir "$T/rows" && cp -a "$WORLD"/here/state/users.db* "$T/rows"
-		world_change
-		mc flushall -q >/dev/null
-		tree_of "$WORLD/here/idx" >"$T/whole"
-		# A lost base, damaged blocks, an old registry.
-		base=$(find "$WORLD/store" -path '*/mailboxes/*' -name 'bundle.*' ! -name '*-*' | head -1)
-		rm "$base"*
-		echo x >>"$(find "$WORLD/here/idx" -path '*.com/.state.blocks')"
-		rm "$WORLD"/here/state/users.db*
-		mv "$T"/rows/* "$WORLD/here/state" && rmdir "$T/rows"
-		storage_of >"$T/stored"
-	}
-	promises() {
-		here_is_whole && storage_of >"$T/now" && only_from "$T/now" "$T/whole" &&
-			only_from "$T/stored" "$T/now"
-	}
-	finished() {
-		here_is_whole && no_leftovers && storage_is_tidy && stored_is_whole &&
-			"$BIN/metacache-verify" -q -c "$WORLD/here/conf" -A --deep >/dev/null
-	}
-	prepare
-	sweep "$BIN/metacache-verify" -q -c "$WORLD/here/conf" -A --repair
 }
 
 @test "boot start and stop, killed anywhere: the file is the old one or the new one" {

@@ -294,19 +294,8 @@ static int upload_changed(struct flush_unit *job, const struct remote_unit *remo
 	return upload(job, &snapshot, remote);
 }
 
-static bool has_base(const struct str_vec *names)
-{
-	struct bundle_name parsed;
-
-	for (size_t i = 0; i < names->count; i++) {
-		if (bundle_name_parse(names->items[i], &parsed) && !parsed.is_diff)
-			return true;
-	}
-	return false;
-}
-
-/* A superseded base may go if what supersedes it is still there, and nobody has put a diff on it
- * since: who did that had not seen the new base. */
+/* What is superseded may go if what supersedes it is still there, and nobody has put a diff on a
+ * replaced base since: who did that had not seen the new one. */
 static void tidy_listed(struct flush_unit *job, const struct remote_unit *remote)
 {
 	const struct remote_object *theirs = remote_unknown(remote, &job->state);
@@ -436,11 +425,8 @@ void flush_unit_look(struct flush_unit *job)
 	if (job->outcome == FLUSH_UNCHANGED)
 		job->found = (struct changes_found){ .reason = "" };
 	conflict_remains(job);
-	job->only_tidy = !job->options->dry_run && has_base(&job->state.superseded);
+	job->only_tidy = !job->options->dry_run && job->state.superseded.count > 0;
 	job->changed = job->only_tidy;
-	if (!job->options->dry_run && !job->only_tidy)
-		tidy_add(job->tidy, job->home, job->unit->path, job->unit->id,
-			 &job->state.superseded);
 }
 
 void flush_unit_free(struct flush_unit *job)

@@ -9,8 +9,8 @@ install: all
 	$(INSTALL) -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/metacache-tools \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions
 	$(INSTALL) -m 755 $(programs) $(DESTDIR)$(PREFIX)/bin/
-	$(INSTALL) -m 755 scripts/imap-postlogin scripts/drain-on-stop scripts/pre-shutdown-prune \
-		scripts/summary-to-prometheus $(DESTDIR)$(PREFIX)/lib/metacache-tools/
+	$(INSTALL) -m 755 scripts/imap-postlogin scripts/drain-on-stop \
+		scripts/pre-shutdown-prune scripts/summary-to-prometheus $(DESTDIR)$(PREFIX)/lib/metacache-tools/
 	sed -i 's|/usr/local|$(PREFIX)|g' $(DESTDIR)$(PREFIX)/lib/metacache-tools/drain-on-stop
 	$(INSTALL) -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	$(INSTALL) -m 644 systemd/*.service systemd/*.timer $(DESTDIR)$(PREFIX)/lib/systemd/system/

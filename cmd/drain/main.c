@@ -4,7 +4,6 @@
 #include "base/units.h"
 #include "common/common.h"
 #include "metacache/drain.h"
-#include "metacache/trash.h"
 
 #define MINUTE_MS INT64_C(60000)
 #define DAY_MS (24 * 60 * MINUTE_MS)
@@ -21,7 +20,7 @@ static const struct tool_option own_options[] = {
 	{ "service", '\0', TOOL_TEXTS, &services, .arg = "NAME",
 	  .help = "Dovecot's service to stop; may be repeated" },
 	{ "director", '\0', TOOL_FLAG, &options.director,
-	  .help = "before: take this host out of its director" },
+	  .help = "with the steps that take this host out of its director" },
 	{ "expire-wait", '\0', TOOL_TEXT, &expire_wait, .arg = "TIME",
 	  .help = "for the director to forget who is not connected (15min)" },
 	{ "prune", '\0', TOOL_FLAG, &options.prune,

@@ -80,18 +80,9 @@ const char *boot_end_name(const struct boots *boots, const struct boot *boot)
 	return boot->clean_ns != 0 ? "clean" : "crashed";
 }
 
-static bool has_crashed(const struct boots *boots, const struct boot *boot)
+bool boot_any_over(const struct boots *boots)
 {
-	return is_ours(boots, boot) && !is_running(boots, boot) && boot->clean_ns == 0;
-}
-
-bool boot_any_crashed(const struct boots *boots)
-{
-	bool any = false;
-
-	for (size_t i = 0; i < boots->items.count; i++)
-		any |= has_crashed(boots, &boots->items.items[i]);
-	return any && boots->unknown.code == ERR_NONE;
+	return boot_previous(boots) && boots->unknown.code == ERR_NONE;
 }
 
 /* The running boot has to be noted, as the last one. */
@@ -186,6 +177,27 @@ static ssize_t last_written(const struct boots *boots, const char *stamp, int64_
 	return written;
 }
 
+/* Before the boot at `i` nothing ran in it. Whole seconds, rounded down, will do. */
+static int64_t earliest_ns(const struct boots *boots, size_t i)
+{
+	int64_t proc_ns = strtoll(boots->items.items[i].stamp, NULL, 10) * SECOND_NS;
+
+	return proc_ns < began_ns(boots, i) ? proc_ns : began_ns(boots, i);
+}
+
+/* Somebody wrote on for long after the mark of the boot at `i`, and it was over before the
+ * next began: nobody knows how what was written then ended. */
+static bool went_on(const struct boots *boots, size_t i, int64_t newest_ns)
+{
+	if (newest_ns <= boots->items.items[i].clean_ns + CLOCK_SLACK_NS)
+		return false;
+	while (++i < boots->items.count) {
+		if (is_ours(boots, &boots->items.items[i]))
+			return newest_ns < earliest_ns(boots, i);
+	}
+	return false;
+}
+
 static enum boot_verdict unknown(const char **why_r, const char *why)
 {
 	if (why_r)
@@ -214,7 +226,7 @@ enum boot_verdict boot_judge(const struct boots *boots, const char *stamp, const
 		return BOOT_WHOLE;
 	if (boot->clean_ns != 0 && newest_ns <= boot->clean_ns)
 		return BOOT_WHOLE;
-	if (boot->clean_ns != 0)
+	if (boot->clean_ns != 0 && !went_on(boots, (size_t)written, newest_ns))
 		return unknown(why_r, "it was written after its boot was marked clean");
 	if (!times_make_sense(boots, since))
 		return unknown(why_r, "the times in reboots are not one after the other");
@@ -269,6 +281,18 @@ int boot_start(int state_dirfd, const char *host, const char *stamp, struct err 
 	return boot_file_write(state_dirfd, &boots.items, err);
 }
 
+/* Now; by the clock as it was when the boot was noted, if it has been set back since: files that
+ * were written before that are not to look as if they were written after the mark. */
+static int64_t mark_ns(const struct boot *running)
+{
+	int64_t now_ns = clock_now_ns();
+	int64_t unset_ns = running->started_ns + clock_mono_ms() * 1000000 - running->uptime_ns;
+
+	if (unset_ns < running->started_ns)
+		unset_ns = running->started_ns;
+	return now_ns + SECOND_NS < unset_ns ? unset_ns : now_ns;
+}
+
 int boot_stop(int state_dirfd, const char *host, const char *stamp, struct err *err)
 {
 	CLEANUP(boot_list_free) struct boots boots = { 0 };
@@ -284,8 +308,6 @@ int boot_stop(int state_dirfd, const char *host, const char *stamp, struct err *
 			*err = boots.unknown;
 		return -1;
 	}
-	running->clean_ns = clock_now_ns();
-	if (running->clean_ns < running->started_ns)
-		running->clean_ns = running->started_ns; /* the clock was set back */
+	running->clean_ns = mark_ns(running);
 	return boot_file_write(state_dirfd, &boots.items, err);
 }

@@ -9,6 +9,11 @@
  * one line a boot, the newest last, times as <seconds>.<9 digits>. A boot that is over and was not
  * marked clean has crashed. The file is fsynced and replaced as a whole.
  *
+ * The mark is set whenever Dovecot is stopped (drain.h), so whoever starts Dovecot again takes it
+ * off by `start`. Where nobody did, files tell: those that were written more than a minute after
+ * the mark, and before the next boot, were written in a boot of which nobody knows how it ended,
+ * and count as written in a crashed one.
+ *
  * Crash rule: a unit that was last written in a crashed boot is assumed corrupt, and given up
  * when it is next opened. "Last written" is the later of two: the boot that .state was stamped
  * with when its files were last uploaded or installed, and the boot in which the newest of its
@@ -23,7 +28,9 @@
  *   state_dir have lines of their own, if their names differ; each judges by its own;
  * - where times can't be trusted: boots dated in the future, or not one after the other,
  *   from the one in question to now; a boot noted after the one that runs (two containers of one
- *   name); files written after the clean mark.
+ *   name); files written within a minute of the clean mark (a host that went down in order had
+ *   something that ended later, or its clock was set), or after the next boot began but before it
+ *   was noted.
  *
  * A container that is restarted below a /proc that is the host's is in the same boot: nothing was
  * lost, since the kernel lived on. One with a /proc of its own has a boot each time, and one
@@ -77,8 +84,9 @@ const struct boot *boot_previous(const struct boots *boots);
  * "crashed", "other_host". */
 const char *boot_end_name(const struct boots *boots, const struct boot *boot);
 
-/* Whether any boot of this host crashed, so that there may be something to give up. */
-bool boot_any_crashed(const struct boots *boots);
+/* Whether a boot of this host is over, and it is known how it ended: there may be something to give
+ * up, also where it was marked clean. */
+bool boot_any_over(const struct boots *boots);
 
 enum boot_verdict {
 	BOOT_WHOLE,

@@ -8,6 +8,7 @@
 #include "base/quote.h"
 #include "cluster/doveadm.h"
 #include "metacache/drain_impl.h"
+#include "metacache/trash.h"
 
 #define SETTLE_MS 1000 /* between the two kicks */
 
@@ -15,8 +16,6 @@ static const char *const step_names[DRAIN_STEPS] = {
 	[DRAIN_DIRECTOR_VHOSTS] = "director-vhosts",
 	[DRAIN_DIRECTOR_WAIT] = "director-wait",
 	[DRAIN_PRUNE] = "prune",
-	[DRAIN_DIRECTOR_DOWN] = "director-down",
-	[DRAIN_DIRECTOR_FLUSH] = "director-flush",
 	[DRAIN_FLUSH_1] = "flush-1",
 	[DRAIN_STOP] = "stop",
 	[DRAIN_KICK_1] = "kick-1",
@@ -24,6 +23,8 @@ static const char *const step_names[DRAIN_STEPS] = {
 	[DRAIN_WAIT] = "wait",
 	[DRAIN_KICK_2] = "kick-2",
 	[DRAIN_FLUSH_3] = "flush-3",
+	[DRAIN_DIRECTOR_DOWN] = "director-down",
+	[DRAIN_DIRECTOR_FLUSH] = "director-flush",
 	[DRAIN_MARK_CLEAN] = "mark-clean",
 };
 
@@ -145,13 +146,17 @@ static int prune_obsolete(struct drain *drain, struct drain_row *row)
 
 	if (!prune)
 		return -1;
+	if (options.act)
+		trash_sweep_all(drain->mc);
 	ret = prune_all(prune, NULL, &walked);
 	if (prune_finish(&prune, &totals, &row->err) < 0)
 		return -1;
 	row->count = totals.deleted;
 	drain->totals->pruned = totals.deleted;
-	drain_detail(row, "%llu bytes; %llu users are kept", (unsigned long long)totals.bytes,
-		     (unsigned long long)(totals.users - totals.deleted));
+	drain_detail(row, "%llu bytes; %llu users are kept, of %llu it is not known whose they are",
+		     (unsigned long long)totals.bytes,
+		     (unsigned long long)(totals.users - totals.deleted),
+		     (unsigned long long)totals.reasons[PRUNE_OWNER_UNTOLD]);
 	if (ret == 0)
 		return 0;
 	row->err = walked;
@@ -162,8 +167,6 @@ static drain_step_fn *const steps[DRAIN_STEPS] = {
 	[DRAIN_DIRECTOR_VHOSTS] = drain_director_vhosts,
 	[DRAIN_DIRECTOR_WAIT] = drain_director_wait,
 	[DRAIN_PRUNE] = prune_obsolete,
-	[DRAIN_DIRECTOR_DOWN] = drain_director_down,
-	[DRAIN_DIRECTOR_FLUSH] = drain_director_flush,
 	[DRAIN_FLUSH_1] = flush_1,
 	[DRAIN_STOP] = drain_dovecot_stop,
 	[DRAIN_KICK_1] = drain_dovecot_kick,
@@ -171,6 +174,8 @@ static drain_step_fn *const steps[DRAIN_STEPS] = {
 	[DRAIN_WAIT] = settle,
 	[DRAIN_KICK_2] = drain_dovecot_kick,
 	[DRAIN_FLUSH_3] = flush_important,
+	[DRAIN_DIRECTOR_DOWN] = drain_director_down,
+	[DRAIN_DIRECTOR_FLUSH] = drain_director_flush,
 	[DRAIN_MARK_CLEAN] = mark_clean,
 };
 

@@ -9,13 +9,18 @@
  *   flush-3     upload what they changed
  *   mark-clean  all of it is on disk: note that this boot ended well (boot.h)
  *
- * and before that, to take the backend out of its director:
+ * To take the backend out of its director, before flush-1:
  *
  *   director-vhosts  no new users
  *   director-wait    until the director has forgotten those who are not connected
  *   prune            remove the obsolete indexes of users who are elsewhere by now
+ *
+ * and after flush-3, for nobody may be elsewhere before what he changed here is uploaded: his
+ * next backend would begin with the bundles from before, and both would change the same units.
+ * From `stop` on those who are left can't log in anywhere.
+ *
  *   director-down    mark it as down
- *   director-flush   move the rest
+ *   director-flush   move the rest, however long that takes
  *
  * Each step finds by itself what is left to do, so a run after a failure or a kill does only
  * that. A step that fails ends the run, unless it is to go on. A conflict is no failure: it
@@ -35,8 +40,6 @@ enum drain_step {
 	DRAIN_DIRECTOR_VHOSTS,
 	DRAIN_DIRECTOR_WAIT,
 	DRAIN_PRUNE,
-	DRAIN_DIRECTOR_DOWN,
-	DRAIN_DIRECTOR_FLUSH,
 	DRAIN_FLUSH_1,
 	DRAIN_STOP,
 	DRAIN_KICK_1,
@@ -44,6 +47,8 @@ enum drain_step {
 	DRAIN_WAIT,
 	DRAIN_KICK_2,
 	DRAIN_FLUSH_3,
+	DRAIN_DIRECTOR_DOWN,
+	DRAIN_DIRECTOR_FLUSH,
 	DRAIN_MARK_CLEAN,
 	DRAIN_STEPS,
 };

@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -5,6 +6,7 @@
 #include "metacache/drain_impl.h"
 
 #define POLL_MS 2000
+#define STUCK_MS 60000 /* users move by the hundred, two seconds each time */
 
 static int open_director(struct drain *drain, struct err *err)
 {
@@ -92,6 +94,31 @@ int drain_director_down(struct drain *drain, struct drain_row *row)
 	return doveadm_director_down(drain->director, &drain->here, &row->err);
 }
 
+/* The director answers when the last user is moved, which can take longer than anybody waits for an
+ * answer. It goes on meanwhile. */
+static int await_moved(struct drain *drain, struct drain_row *row)
+{
+	struct director_host host = { 0 };
+	uint64_t fewest = UINT64_MAX;
+	int64_t until_ms = 0;
+
+	for (;;) {
+		if (look_at_director(drain, &host, &row->err) < 0)
+			return -1;
+		if (host.users == 0)
+			return 0;
+		if (host.users < fewest) {
+			fewest = host.users;
+			until_ms = clock_mono_ms() + STUCK_MS;
+		}
+		if (clock_mono_ms() >= until_ms)
+			return err_set(&row->err, ERR_TEMP,
+				       "the director does not move the last %llu users",
+				       (unsigned long long)host.users);
+		clock_sleep_ms(POLL_MS);
+	}
+}
+
 int drain_director_flush(struct drain *drain, struct drain_row *row)
 {
 	struct director_host host = { 0 };
@@ -99,7 +126,11 @@ int drain_director_flush(struct drain *drain, struct drain_row *row)
 	if (look_at_director(drain, &host, &row->err) < 0)
 		return -1;
 	row->count = host.users;
-	if (drain->options->dry_run)
+	if (drain->options->dry_run ||
+	    doveadm_director_flush(drain->director, &drain->here, &row->err) == 0)
 		return 0;
-	return doveadm_director_flush(drain->director, &drain->here, &row->err);
+	if (row->err.sys != ETIMEDOUT)
+		return -1;
+	err_clear(&row->err);
+	return await_moved(drain, row);
 }

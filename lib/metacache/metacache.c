@@ -144,8 +144,7 @@ static void open_after_crash(struct metacache *mc)
 {
 	struct err err = { 0 };
 
-	if (boot_any_crashed(&mc->boots) &&
-	    (open_sessions(mc, &err) < 0 || open_store(mc, &err) < 0))
+	if (boot_any_over(&mc->boots) && (open_sessions(mc, &err) < 0 || open_store(mc, &err) < 0))
 		metacache_warn(mc, "metacache_store_unavailable", NULL, &err);
 }
 

@@ -148,7 +148,7 @@ static void apply_crash_rule(struct rescan *rescan, const char *user)
 	unsigned left;
 	int ret;
 
-	if (!boot_any_crashed(&rescan->mc->boots))
+	if (!boot_any_over(&rescan->mc->boots))
 		return;
 	ret = crash_discard(rescan->mc, user, &loss, &left, &err);
 	pthread_mutex_lock(&rescan->mutex);

@@ -35,8 +35,8 @@ _metacache_tools() {
 		;;
 	--from)
 		mapfile -t COMPREPLY < <(
-			compgen -W "director-vhosts director-wait prune director-down director-flush flush-1 stop
-				kick-1 flush-2 wait kick-2 flush-3 mark-clean" -- "$current"
+			compgen -W "director-vhosts director-wait prune flush-1 stop kick-1 flush-2 wait kick-2 flush-3
+				director-down director-flush mark-clean" -- "$current"
 		)
 		;;
 	-c | --config | -F | --file | --output | -O)

@@ -139,6 +139,38 @@ as_stored() {
 	[ "$(kept)" = 1 ]
 }
 
+# written_after_mark SECONDS: changes in a boot that was marked clean so long before, and then was over.
+written_after_mark() {
+	other_boot 'mc boot start; mc flushall; mc boot stop'
+	awk -v ago=$((60 + $1)) -v now="$(date +%s)" 'NR == 2 {
+		$2 = now - ago - 1000 ".000000000"; $4 = now - ago ".000000000" } 1' "$reboots" >"$W/early"
+	cp "$W/early" "$reboots"
+	world_change
+	find "$idx" -type f ! -name '.state*' -exec touch -d '60 seconds ago' {} +
+	other_boot 'mc boot start; mc boot stop'
+	mc boot start -q >/dev/null
+	[ "$(states)" = 'clean clean running' ]
+	tree_of "$idx" >"$W/whole"
+	tree_of "$W/store" >"$W/stored"
+}
+
+@test "who went on long after the clean mark, and nobody took it off: given up as after a crash, and kept" {
+	written_after_mark 600
+	mc flushall -q >/dev/null
+	diff "$W/stored" <(tree_of "$W/store")
+	[ "$(fields discarded refresh -q -u "$user")" = 3 ]
+	[ "$(kept)" = 3 ]
+	[ "$(crashed)" = '[3,3,0]' ]
+	[ "$(kept)" = 4 ]
+}
+
+@test "a host that went down in order, and something ended just after the mark: kept, and said" {
+	written_after_mark 20
+	[ "$(crashed)" = '[0,0,0]' ]
+	keeps 'after its boot was marked clean'
+	[ "$(mc flushall -f json | jq .summary.uploaded)" = 6 ]
+}
+
 @test "what Dovecot has gone on with in this boot, before anybody asked, is kept and uploaded" {
 	world_crash
 	sleep 0.05

@@ -153,6 +153,20 @@ time.sleep(600)' "$W/here/state/locks" 3>&- >"$S/held" & }
 	[ "$(wc -l <"$BATS_TEST_TMPDIR/err")" = 2 ]
 }
 
+@test "prune: who is elsewhere goes, of whom it is not known is kept, and counted; leftovers are swept" {
+	mc flushall -q >/dev/null
+	printf '%s\tthere\nnobody@example.com\there\n' "$user" >"$W/map"
+	echo "director = map:$W/map" >>"$W/here/conf"
+	mkdir -p "$idx/.trash/left"
+	drained 0 -n --prune --older-than 0
+	[ -e "$idx/.trash/left" ]
+	drained 0 --prune --older-than 0
+	[ "$(jq -r '.steps[0] | .step, .result, .count' "$out" | paste -sd' ')" = 'prune done 1' ]
+	jq -e '.steps[0].detail | endswith("1 users are kept, of 1 it is not known whose they are")' "$out"
+	[ ! -e "$home" ]
+	[ ! -e "$idx/.trash/left" ]
+}
+
 @test "--service: these instead of the usual ones; one that is not there fails" {
 	drained 0 --service auth --service lmtp
 	[ "$(head -2 "$S/log" | paste -sd,)" = 'stop auth,stop lmtp' ]
@@ -167,7 +181,7 @@ time.sleep(600)' "$W/here/state/locks" 3>&- >"$S/held" & }
 	says 64 '--older-than "x"' drain --older-than x
 	says 64 'one argument too many' drain x
 	drained 78 --director
-	[[ "$(results)" == 'director-vhosts=failed director-wait=not_done director-down=not_done director-flush=not_done flush-1=not_done'* ]]
+	[[ "$(results)" == 'director-vhosts=failed director-wait=not_done flush-1=not_done stop=not_done '*'flush-3=not_done director-down=not_done director-flush=not_done mark-clean=not_done' ]]
 	grep -q 'the director is only told by its HTTP API' "$BATS_TEST_TMPDIR/err"
 	[ ! -e "$S/log" ]
 }

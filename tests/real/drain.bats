@@ -162,7 +162,7 @@ step() { jq -r ".steps[] | select(.step == \"$1\") | $2" "$DIR/drain.json"; }
 	director status | grep -E "^$A_HOST +100 +up .* 1 *$"
 	drain --director --prune --expire-wait 0
 	[ "$(jq -r '.steps[].step' "$DIR/drain.json" | paste -sd' ')" = \
-		'director-vhosts director-wait prune director-down director-flush flush-1 stop kick-1 flush-2 wait kick-2 flush-3 mark-clean' ]
+		'director-vhosts director-wait prune flush-1 stop kick-1 flush-2 wait kick-2 flush-3 director-down director-flush mark-clean' ]
 	[ "$(jq -r '.steps[].result' "$DIR/drain.json" | sort -u)" = done ]
 	jq -e '.summary.complete' "$DIR/drain.json"
 	director status | grep -E "^$A_HOST +0 +down .* 0 *$"
@@ -173,6 +173,61 @@ step() { jq -r ".steps[] | select(.step == \"$1\") | $2" "$DIR/drain.json"; }
 	drain --director --expire-wait 1min
 	[ "$(step director-vhosts .result)$(step director-down .result)$(step stop .result)" = skippedskippedskipped ]
 	[ "$(step director-wait .duration_ms)" -lt 30000 ]
+}
+
+# crowd N: users without indexes whom the director sends to A.
+crowd() {
+	seq -f 'crowd%g@example.com' "$1" | "$REAL_DIR/../bench/director.py" "http://127.0.0.1:$(value_of d DIRECTOR_PORT)" \
+		"$(<"$DIR/api-key")" "move=$A_HOST"
+	poll_until 60 assigned $(($1 + ${2:-0}))
+}
+assigned() { director status | grep -Eq "^$A_HOST .* $1 *\$"; }
+
+@test "more users than the director moves within director_timeout: waited for, to the last" {
+	pair_addresses
+	pair_start "$DIR" index "posix:$DIR/store"
+	mkdir "$DIR/d"
+	pair_direct
+	crowd 250
+	director update "$A_HOST" 0
+	drain --director --from director-down -o director_timeout=2s
+	jq -e '.summary.complete' "$DIR/drain.json"
+	[ "$(step director-flush '[.result, .count] | join(" ")')" = 'done 250' ]
+	assigned 0
+}
+
+@test "clients that come back at once, and many to be moved: all they were told is on the next backend" {
+	pair_addresses
+	pair_start "$DIR" index "posix:$DIR/store"
+	mkdir "$DIR/d"
+	pair_direct
+	mc a boot start -q >/dev/null
+	for i in 1 2 3; do
+		move_user "u$i@example.com" "$A_HOST"
+		on d "u$i@example.com" append INBOX 1
+	done
+	mc a flushall -q >/dev/null
+	for i in 1 2 3; do
+		"$REAL_DIR/imap" "$(value_of d DIRECTOR_IMAP_PORT)" "u$i@example.com" insist INBOX "$DIR/told.$i" 2>/dev/null 3>&- &
+		holders+=($!)
+	done
+	crowd 300 3
+	for i in 1 2 3; do poll_until 20 grep -q K3 "$DIR/told.$i"; done
+	drain --director --expire-wait 0
+	jq -e '.summary.complete and .summary.conflicts == 0' "$DIR/drain.json"
+	[ "$(step director-flush .count)" = 303 ]
+	# They go on there.
+	for i in 1 2 3; do
+		lines=$(wc -l <"$DIR/told.$i")
+		poll_until 20 eval '[ "$(wc -l <"$DIR/told.$i")" -ge $((lines + 2)) ]'
+	done
+	kill "${holders[@]}"
+	wait "${holders[@]}" || true
+	mc b flushall -f json | jq -e '.summary.conflicts == 0'
+	for i in 1 2 3; do
+		on b "u$i@example.com" dump | sed -n 's/^  1 \[\(.*\)\] .*/\1/p' | tr ' ' '\n' | sort >"$DIR/there.$i"
+		[ -z "$(sort "$DIR/told.$i" | comm -23 - "$DIR/there.$i")" ]
+	done
 }
 
 @test "a director that refuses or is away: nothing on this host is stopped" {

@@ -35,7 +35,8 @@
  * A container that is restarted below a /proc that is the host's is in the same boot: nothing was
  * lost, since the kernel lived on. One with a /proc of its own has a boot each time, and one
  * that was killed has crashed. A program that is run with another /proc than its neighbours
- * (ProtectProc= and ProcSubset= of systemd) is in a boot that nobody has noted. */
+ * (of systemd: ProtectProc=, ProcSubset=, ProtectKernelTunables=, ProtectControlGroups=,
+ * MountAPIVFS=) is in a boot that nobody has noted. */
 #pragma once
 
 #include <stdbool.h>

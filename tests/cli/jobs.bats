@@ -143,7 +143,7 @@ hold_runs() {
 		systemd-analyze verify "$units"/*.service "$units"/*.timer >"$out" 2>&1 || { cat "$out"; return 1; }
 	# What it finds in others' units is not ours.
 	run -1 grep metacache "$out"
-	run -1 grep -rE '^(ProtectProc|ProcSubset|PrivatePIDs)=' "$units"
+	run -1 grep -rE '^(ProtectProc|ProcSubset|PrivatePIDs|ProtectKernelTunables|ProtectControlGroups|MountAPIVFS|RootDirectory|RootImage)=' "$units"
 	for unit in "$units"/*.service; do
 		grep -q '^NoNewPrivileges=yes' "$unit"
 		exposure=$(systemd-analyze security --offline=true "$unit" 2>/dev/null | sed -n 's/.*exposure level for [^:]*: \([0-9]*\)\..*/\1/p')

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "fscache/fscache_disk.h"
 #include "fscache/fscache_evict.h"
 #include "fscache/fscache_folder.h"
 #include "fscache/fscache_temp.h"
@@ -39,6 +40,16 @@ struct fscache {
 	uint64_t logged_hits, logged_passed; /* under the mutex */
 };
 
+/* The directory, where its files' blocks can be counted. The handle or -1. */
+static int open_root(const struct fscache_options *options, struct buf *path, bool *bad_path_r,
+		     struct err *err)
+{
+	autofd int fd = fscache_folder_root(options->path, options->user, path, bad_path_r, err);
+	struct fscache_disk disk;
+
+	return fd < 0 || fscache_disk_look(fd, &disk, err) < 0 ? -1 : steal_fd(&fd);
+}
+
 int fscache_new(const struct fscache_options *options, struct fscache **cache_r, struct err *err)
 {
 	struct fscache *cache = xcalloc(1, sizeof *cache);
@@ -52,8 +63,7 @@ int fscache_new(const struct fscache_options *options, struct fscache **cache_r,
 	cache->get = options->get;
 	cache->get_ctx = options->get_ctx;
 	pthread_mutex_init(&cache->mutex, NULL);
-	cache->dirfd = fscache_folder_root(options->path, options->user, &cache->path, &bad_path,
-					   &cache->trouble);
+	cache->dirfd = open_root(options, &cache->path, &bad_path, &cache->trouble);
 	fscache_log_init(&cache->log, cache->dirfd);
 	fscache_temps_init(&cache->temps, cache->dirfd);
 	if (cache->dirfd < 0 && bad_path) {

@@ -176,6 +176,62 @@ static void test_directory_comes_meanwhile(void **state)
 	assert_int_equal(count_entries(scratch->fd, "c/tmp"), 0);
 }
 
+/* Keys whose objects are all in one folder, or all in others. */
+static void read_of_folder(struct fscache *cache, int *number, int count, bool in_folder,
+			   enum fscache_outcome expected)
+{
+	while (count > 0) {
+		struct fscache_name name;
+		char key[32];
+
+		snprintf(key, sizeof key, "4096/%d", ++*number);
+		assert_true(fscache_name_of_key(key, &name));
+		if ((strcmp(fscache_name_folder(&name).s, "00") == 0) != in_folder)
+			continue;
+		read_through(cache, key, expected);
+		count--;
+	}
+}
+
+static uint64_t log_size(const struct scratch *scratch)
+{
+	struct stat st;
+
+	assert_int_equal(fstatat(scratch->fd, "c/fscache.log", &st, 0), 0);
+	return (uint64_t)st.st_size;
+}
+
+/* Objects that can't be removed are tried a few at a time, not all by each who fetches. */
+static void test_stuck(void **state)
+{
+	struct scratch *scratch = *state;
+	struct source source = { 0 };
+	struct fscache *cache;
+	uint64_t before;
+	int number = 0;
+
+	mount_small(scratch, "m", "size=64k"); /* or skip */
+	unmount_small(scratch, "m");
+	cache = cache_of(scratch, "c", LIMIT, &source);
+	read_of_folder(cache, &number, 30, true, FSCACHE_MISS);
+	read_of_folder(cache, &number, 10, false, FSCACHE_MISS);
+	fscache_free(&cache);
+	autofree char *folder = xasprintf("%s/c/00", scratch->path);
+	assert_int_equal(mount(folder, folder, NULL, MS_BIND, NULL), 0);
+	assert_int_equal(mount(NULL, folder, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL), 0);
+	cache = cache_of(scratch, "c", LIMIT, &source);
+	before = log_size(scratch);
+	read_of_folder(cache, &number, 1, false, FSCACHE_PASSED);
+	assert_true(log_size(scratch) - before <
+		    10 * strlen("~ 1700000000 4096 1234567890 1234 name"));
+	/* The next go on behind them, until they come to those that can be removed. */
+	read_of_folder(cache, &number, 2, false, FSCACHE_PASSED);
+	read_of_folder(cache, &number, 10, false, FSCACHE_MISS);
+	assert_exact(scratch, "c");
+	fscache_free(&cache);
+	assert_int_equal(umount2(folder, MNT_DETACH), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -184,6 +240,7 @@ int main(void)
 		scratch_test(test_empty_object),
 		scratch_test(test_directory_in_the_way),
 		scratch_test(test_directory_comes_meanwhile),
+		scratch_test(test_stuck),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "fscache/fscache_disk.h"
 #include "fscache/fscache_evict.h"
 #include "fscache/fscache_folder.h"
 #include "fscache/fscache_temp.h"
@@ -39,6 +40,16 @@ struct fscache {
 	uint64_t logged_hits, logged_passed; /* under the mutex */
 };
 
+/* The directory, where its files' blocks can be counted. The handle or -1. */
+static int open_root(const struct fscache_options *options, struct buf *path, bool *bad_path_r,
+		     struct err *err)
+{
+	autofd int fd = fscache_folder_root(options->path, options->user, path, bad_path_r, err);
+	struct fscache_disk disk;
+
+	return fd < 0 || fscache_disk_look(fd, &disk, err) < 0 ? -1 : steal_fd(&fd);
+}
+
 int fscache_new(const struct fscache_options *options, struct fscache **cache_r, struct err *err)
 {
 	struct fscache *cache = xcalloc(1, sizeof *cache);
@@ -52,8 +63,7 @@ int fscache_new(const struct fscache_options *options, struct fscache **cache_r,
 	cache->get = options->get;
 	cache->get_ctx = options->get_ctx;
 	pthread_mutex_init(&cache->mutex, NULL);
-	cache->dirfd = fscache_folder_root(options->path, options->user, &cache->path, &bad_path,
-					   &cache->trouble);
+	cache->dirfd = open_root(options, &cache->path, &bad_path, &cache->trouble);
 	fscache_log_init(&cache->log, cache->dirfd);
 	fscache_temps_init(&cache->temps, cache->dirfd);
 	if (cache->dirfd < 0 && bad_path) {
@@ -178,19 +188,28 @@ static int free_space(struct fscache *cache, uint64_t need_bytes, struct err *er
 
 /* Under the log's lock: the log says it first, then it is there. The handle or -1. */
 static int log_and_name(struct fscache *cache, const struct fscache_name *name,
-			struct fscache_temp *temp, int folder, uint64_t bytes, struct err *err)
+			struct fscache_temp *temp, int folder, struct err *err)
 {
 	struct fscache_record record = {
 		.kind = FSCACHE_ADDED,
-		.bytes = bytes,
 		.inode = temp->inode,
 		.name = fscache_name_file(name),
 	};
+	struct fscache_log before;
+	int fd;
 
-	if (evict_for(cache, cache->limit_bytes, bytes, err) < 0 || log_counters(cache, err) < 0 ||
-	    fscache_log_append(&cache->log, &record, err) < 0)
+	if (fscache_temp_bytes(temp, &record.bytes, err) < 0 ||
+	    evict_for(cache, cache->limit_bytes, record.bytes, err) < 0 ||
+	    log_counters(cache, err) < 0)
 		return -1;
-	return fscache_temp_rename(temp, folder, fscache_name_file(name), err);
+	before = cache->log;
+	if (fscache_log_append(&cache->log, &record, err) < 0)
+		return -1;
+	fd = fscache_temp_rename(temp, folder, fscache_name_file(name), err);
+	/* Only where that is certain: the log may say too much, never too little. */
+	if (fd < 0 && fscache_temp_is_there(temp))
+		fscache_log_take_back(&cache->log, &before);
+	return fd;
 }
 
 /* Put what was fetched into the cache. The handle for its reader, or -1. */
@@ -198,15 +217,14 @@ static int keep(struct fscache *cache, const struct fscache_name *name, struct f
 		const struct spool *content, struct err *err)
 {
 	autofd int folder = -1;
-	uint64_t bytes;
 	int fd;
 
-	if (fscache_temp_write(temp, content, err) < 0 || fscache_temp_bytes(temp, &bytes, err) < 0)
+	if (fscache_temp_write(temp, content, err) < 0)
 		return -1;
 	folder = fscache_folder_make(cache->dirfd, fscache_name_folder(name).s, err);
 	if (folder < 0 || lock_log(cache, err) < 0)
 		return -1;
-	fd = log_and_name(cache, name, temp, folder, bytes, err);
+	fd = log_and_name(cache, name, temp, folder, err);
 	unlock_log(cache);
 	return fd;
 }
@@ -251,7 +269,7 @@ static int fetch(struct fscache *cache, const char *key, struct spool **spool_r,
 static bool open_hit(struct fscache *cache, const struct fscache_name *name,
 		     struct fscache_object *object)
 {
-	object->fd = fscache_folder_hit(cache->dirfd, name, &object->size_bytes);
+	object->fd = fscache_folder_hit(cache->dirfd, name, &object->size_bytes, &object->trouble);
 	if (object->fd < 0)
 		return false;
 	object->outcome = FSCACHE_HIT;
@@ -314,7 +332,8 @@ int fscache_open(struct fscache *cache, const char *key, struct fscache_object *
 	}
 	if (open_hit(cache, &name, object_r))
 		return 1;
-	if (!take_temp(cache, &name, &temp, &object_r->trouble))
+	if (object_r->trouble.code != ERR_NONE ||
+	    !take_temp(cache, &name, &temp, &object_r->trouble))
 		return open_fetched(cache, key, &name, NULL, object_r, err);
 	/* Somebody may have completed it while we waited. */
 	if (open_hit(cache, &name, object_r))

@@ -12,7 +12,7 @@
  * but for those that were used since (second chance); nothing is ever scanned.
  *
  * The cache is never a reader's problem: where it can't be used (a full disk, a log
- * of another version, somebody who holds a lock for too long) the object is fetched
+ * of another version, ZFS, somebody who holds a lock for too long) the object is fetched
  * all the same and passed through, and `trouble` says why. What stays an error is
  * what the store says.
  *

@@ -85,12 +85,18 @@ int fscache_folder_make(int dirfd, const char *name, struct err *err)
 	return fd < 0 ? err_sys(err, errno, "open the folder %s", name) : fd;
 }
 
-int fscache_folder_hit(int dirfd, const struct fscache_name *name, uint64_t *size_r)
+int fscache_folder_hit(int dirfd, const struct fscache_name *name, uint64_t *size_r,
+		       struct err *err)
 {
 	autofd int fd = fsx_openat(dirfd, name->path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW, 0);
 	struct stat st;
 
-	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -1;
+	if (S_ISDIR(st.st_mode))
+		return err_sys(err, EISDIR, "name the object");
+	/* None is kept empty: this one lost its content in a crash. */
+	if (!S_ISREG(st.st_mode) || st.st_size == 0)
 		return -1;
 	if (!(st.st_mode & USED))
 		(void)fchmod(fd, (st.st_mode | USED) & 0777);

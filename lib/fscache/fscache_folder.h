@@ -20,8 +20,9 @@ int fscache_folder_root(const char *pattern, const char *user, struct buf *path,
 int fscache_folder_make(int dirfd, const char *name, struct err *err);
 
 /* The object, open for reading and marked as used. The handle, or -1: there is none that
- * can be read. */
-int fscache_folder_hit(int dirfd, const struct fscache_name *name, uint64_t *size_r);
+ * can be read; `err` is set only where none can come there either (a directory). */
+int fscache_folder_hit(int dirfd, const struct fscache_name *name, uint64_t *size_r,
+		       struct err *err);
 
 enum fscache_folder_gone {
 	FSCACHE_FOLDER_GONE, /* it was not there, or is another file */

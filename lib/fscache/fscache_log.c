@@ -115,7 +115,10 @@ static int find_checkpoint(struct fscache_log *log, uint64_t size, struct err *e
 		from = before - FSCACHE_LOG_START > FSCACHE_LOG_CHECKPOINT_BYTES
 			       ? before - FSCACHE_LOG_CHECKPOINT_BYTES
 			       : FSCACHE_LOG_START;
-		fscache_reader_init(&reader, log->fd, from - 1, size);
+		/* And to the end of the last line: damage may have none far and wide. */
+		fscache_reader_init(&reader, log->fd, from - 1,
+				    size - before > FSCACHE_RECORD_MAX ? before + FSCACHE_RECORD_MAX
+								       : size);
 		while ((ret = fscache_reader_next(&reader, &record, err)) > 0 &&
 		       reader.start < before) {
 			if (reader.start >= from)
@@ -141,6 +144,7 @@ void fscache_log_mark(struct fscache_log *log)
 	read_tail(log, log->tail);
 }
 
+/* Whether the log of that size begins with what was read. */
 static bool is_same(const struct fscache_log *log, uint64_t size)
 {
 	char tail[FSCACHE_LOG_TAIL];
@@ -148,20 +152,18 @@ static bool is_same(const struct fscache_log *log, uint64_t size)
 
 	if (log->offset == 0 || size < log->offset)
 		return false;
-	if (size == log->offset)
-		return true;
 	len = read_tail(log, tail);
 	return len > 0 && memcmp(tail, log->tail, len) == 0;
 }
 
-/* Add what stands between what was read and `size`. */
-static int read_on(struct fscache_log *log, uint64_t size, struct err *err)
+/* Add what stands between what was read, where that is the same, and `size`. */
+static int read_on(struct fscache_log *log, bool same, uint64_t size, struct err *err)
 {
 	struct fscache_reader reader;
 	struct fscache_record record;
 	int ret;
 
-	if (!is_same(log, size)) {
+	if (!same) {
 		log->totals = (struct fscache_totals){ 0 };
 		if (find_checkpoint(log, size, err) < 0)
 			return -1;
@@ -185,15 +187,20 @@ int fscache_log_read(struct fscache_log *log, struct err *err)
 {
 	uint64_t size = 0;
 	int ret = log->fd >= 0 ? is_current(log, &size, err) : 0;
+	bool same;
 
-	if (ret == 0) {
+	if (ret == 0)
 		ret = open_file(log, O_RDONLY, &size, err);
-		if (ret > 0)
-			ret = check_header(log, err);
-	}
 	if (ret <= 0)
 		return ret;
-	return read_on(log, size, err) < 0 ? -1 : 1;
+	same = is_same(log, size);
+	if (!same)
+		ret = check_header(log, err);
+	if (ret <= 0) {
+		forget(log);
+		return ret;
+	}
+	return read_on(log, same, size, err) < 0 ? -1 : 1;
 }
 
 static int write_header(struct fscache_log *log, struct err *err)
@@ -211,7 +218,9 @@ static int write_header(struct fscache_log *log, struct err *err)
 /* The locked file is the current one: read it, whole lines only. */
 static int bring_up(struct fscache_log *log, uint64_t size, struct err *err)
 {
-	if (size < FSCACHE_LOG_START || log->offset == 0) {
+	bool same = is_same(log, size);
+
+	if (!same) {
 		int ret = check_header(log, err);
 
 		if (ret == 0) {
@@ -222,7 +231,7 @@ static int bring_up(struct fscache_log *log, uint64_t size, struct err *err)
 		if (ret < 0)
 			return -1;
 	}
-	if (read_on(log, size, err) < 0)
+	if (read_on(log, same, size, err) < 0)
 		return -1;
 	if (log->offset < size && ftruncate(log->fd, (off_t)log->offset) < 0)
 		return err_sys(err, errno, "cut the torn line off %s", FSCACHE_LOG_FILE);
@@ -304,6 +313,12 @@ int fscache_log_append(struct fscache_log *log, const struct fscache_record *rec
 	else
 		fscache_log_mark(log);
 	return 0;
+}
+
+void fscache_log_take_back(struct fscache_log *log, const struct fscache_log *before)
+{
+	if (ftruncate(log->fd, (off_t)before->offset) == 0)
+		*log = *before;
 }
 
 int fscache_log_checkpoint(struct fscache_log *log, const char *why, struct err *err)

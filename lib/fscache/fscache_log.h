@@ -7,8 +7,9 @@
  * was unlinked, both under one hold of the lock: a kill between makes the log say
  * more than there is, never less. Reading takes no lock.
  *
- * Each line is one O_APPEND write. One that did not fit on the disk is taken back,
- * and a torn last line, which a kill may leave, is cut off by the next who locks.
+ * Each line is one O_APPEND write. One that did not fit on the disk, or whose object could
+ * not get its name, is taken back, and a torn last line, which a kill may leave, is cut off by
+ * the next who locks.
  *
  * A struct fscache_log remembers how far it has read. The log may at any time be
  * replaced (compaction, rescan), removed or cut short by somebody: then it is read
@@ -62,6 +63,10 @@ void fscache_log_unlock(struct fscache_log *log);
  * (ERR_CANTCREATE: disk full) nothing was appended. */
 int fscache_log_append(struct fscache_log *log, const struct fscache_record *record,
 		       struct err *err);
+
+/* Under the lock: undo what was appended since the log was as `before`, without another lock
+ * or rewrite between. What can't be undone stays. */
+void fscache_log_take_back(struct fscache_log *log, const struct fscache_log *before);
 
 /* Under the lock: append a checkpoint; `why` is one word. */
 int fscache_log_checkpoint(struct fscache_log *log, const char *why, struct err *err);

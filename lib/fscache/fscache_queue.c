@@ -14,6 +14,7 @@
 /* One piece is a few ten thousand lines. */
 #define PIECE_BYTES (4 << 20)
 #define THREADS 4
+#define BLOCK 4096
 
 struct queue {
 	int fd;
@@ -29,14 +30,14 @@ struct reading {
 	struct err err;
 };
 
-/* The first beginning of a line at or behind `at`; `to` where there is none. Longer
- * lines than a record are passed over by whoever reads the piece before. */
-static int line_start(const struct queue *queue, uint64_t at, uint64_t *start_r, struct err *err)
+/* The first beginning of a line from `at` on and before `to`; `to` where there is none. */
+static int line_start(const struct queue *queue, uint64_t at, uint64_t to, uint64_t *start_r,
+		      struct err *err)
 {
-	char text[FSCACHE_RECORD_MAX];
+	char text[BLOCK];
 
 	*start_r = at;
-	while (*start_r > queue->from && *start_r < queue->to) {
+	while (*start_r > queue->from && *start_r < to) {
 		ssize_t n = pread(queue->fd, text, sizeof text, (off_t)(*start_r - 1));
 		const char *newline = n > 0 ? memchr(text, '\n', (size_t)n) : NULL;
 
@@ -46,24 +47,32 @@ static int line_start(const struct queue *queue, uint64_t at, uint64_t *start_r,
 			*start_r += (uint64_t)(newline - text);
 			break;
 		}
-		*start_r = n == 0 ? queue->to : *start_r + (uint64_t)n;
+		*start_r = n == 0 ? to : *start_r + (uint64_t)n;
 	}
-	if (*start_r > queue->to)
-		*start_r = queue->to;
+	if (*start_r > to)
+		*start_r = to;
 	return 0;
 }
 
+/* The lines that begin in the piece. No record ends further behind it than the longest is
+ * long: damage without a newline is read once, by those whose pieces it covers. */
 static int read_piece(struct reading *reading, uint64_t from, uint64_t to)
 {
 	struct queue *queue = reading->queue;
 	struct fscache_reader *reader = &reading->reader;
 	struct fscache_record record;
+	uint64_t end;
 	int ret;
 
-	if (line_start(queue, from, &from, &reading->err) < 0 ||
-	    line_start(queue, to, &to, &reading->err) < 0)
+	if (to > queue->to)
+		to = queue->to;
+	end = queue->to - to > FSCACHE_RECORD_MAX ? to + FSCACHE_RECORD_MAX : queue->to;
+	if (line_start(queue, from, to, &from, &reading->err) < 0 ||
+	    line_start(queue, to, end, &end, &reading->err) < 0)
 		return -1;
-	fscache_reader_init(reader, queue->fd, from, to);
+	if (from == to)
+		return 0;
+	fscache_reader_init(reader, queue->fd, from, end);
 	while ((ret = fscache_reader_next(reader, &record, &reading->err)) > 0) {
 		size_t len;
 		int folder;
@@ -80,6 +89,8 @@ static int read_piece(struct reading *reading, uint64_t from, uint64_t to)
 							      record.name, len, record.inode),
 					  record.bytes);
 	}
+	/* Its last line is longer than a record. */
+	reader->damaged += ret == 0 && reader->offset < to;
 	atomic_fetch_add(&queue->damaged, reader->damaged);
 	return ret;
 }

@@ -133,7 +133,8 @@ static int write_at(struct fscache_temp *temp, const char *at, size_t len, uint6
 		at += n;
 		len -= (size_t)n;
 		offset += (uint64_t)n;
-		temp->size_bytes = offset;
+		if (temp->size_bytes < offset)
+			temp->size_bytes = offset;
 	}
 	return 0;
 }
@@ -149,6 +150,11 @@ int fscache_temp_write(struct fscache_temp *temp, const struct spool *content, s
 		return err_sys(err, errno, "empty a temporary");
 	if (memory)
 		return write_at(temp, memory, (size_t)spool_size(content), 0, err);
+	/* XFS counts what it sets aside behind a file that grows as the file's, until it is
+	 * closed: then its blocks would be fewer than what was logged. */
+	if (ftruncate(temp->fd, (off_t)spool_size(content)) < 0)
+		return err_sys(err, errno, "size a temporary");
+	temp->size_bytes = spool_size(content);
 	while ((n = spool_read(content, offset, block, sizeof block, err)) > 0) {
 		if (write_at(temp, block, (size_t)n, offset, err) < 0)
 			return -1;
@@ -157,20 +163,49 @@ int fscache_temp_write(struct fscache_temp *temp, const struct spool *content, s
 	return n < 0 ? -1 : 0;
 }
 
+static int was_removed(struct err *err)
+{
+	return err_set(err, ERR_TEMP, "somebody removed the temporary");
+}
+
 int fscache_temp_bytes(const struct fscache_temp *temp, uint64_t *bytes_r, struct err *err)
 {
 	struct statx st;
 
-	if (statx(temp->fd, "", AT_EMPTY_PATH, STATX_BLOCKS, &st) < 0)
+	if (statx(temp->fd, "", AT_EMPTY_PATH, STATX_BLOCKS | STATX_NLINK, &st) < 0)
 		return err_sys(err, errno, "look at a temporary");
+	if (st.stx_nlink == 0)
+		return was_removed(err);
 	*bytes_r = st.stx_blocks * 512;
 	return 0;
+}
+
+/* Whether the name is that of our file. */
+static bool is_named(const struct fscache_temp *temp, int folder, const char *name)
+{
+	struct statx st;
+
+	return statx(folder, name, AT_SYMLINK_NOFOLLOW, STATX_INO, &st) == 0 &&
+	       st.stx_ino == temp->inode;
+}
+
+bool fscache_temp_is_there(const struct fscache_temp *temp)
+{
+	return is_named(temp, temp->folder, temp->name);
 }
 
 int fscache_temp_rename(struct fscache_temp *temp, int folder, const char *file, struct err *err)
 {
 	if (renameat(temp->folder, temp->name, folder, file) < 0)
-		return err_sys(err, errno, "name the object");
+		return errno == ENOENT ? was_removed(err) : err_sys(err, errno, "name the object");
+	/* An operator may remove a temporary at any time, and the next who wants the object
+	 * makes another one of that name. No call renames a file only if it is the one that we
+	 * know, so it is looked at when nobody can touch it: under its name as an object, which
+	 * changes under the log's lock only. */
+	if (!is_named(temp, folder, file)) {
+		unlinkat(folder, file, 0);
+		return was_removed(err);
+	}
 	lock_unrange(temp->fd, FSCACHE_TEMP_LOCK_AT, 1);
 	return steal_fd(&temp->fd);
 }
@@ -178,7 +213,8 @@ int fscache_temp_rename(struct fscache_temp *temp, int folder, const char *file,
 void fscache_temp_end(struct fscache_temp *temp)
 {
 	if (temp->fd >= 0) {
-		unlinkat(temp->folder, temp->name, 0);
+		if (fscache_temp_is_there(temp))
+			unlinkat(temp->folder, temp->name, 0);
 		close(steal_fd(&temp->fd));
 	}
 	if (temp->own_folder >= 0)

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/cleanup.h"
@@ -39,10 +40,14 @@ int fscache_temp_take(struct fscache_temps *temps, const struct fscache_name *na
 /* Fill it, from its start. */
 int fscache_temp_write(struct fscache_temp *temp, const struct spool *content, struct err *err);
 
-/* Its blocks in use. */
+/* Its blocks in use. ERR_TEMP where somebody has removed it. */
 int fscache_temp_bytes(const struct fscache_temp *temp, uint64_t *bytes_r, struct err *err);
 
-/* Make it the object. The handle, no longer locked, or -1. */
+/* Whether it still has its name: then it is not the object. */
+bool fscache_temp_is_there(const struct fscache_temp *temp);
+
+/* Under the log's lock: make it the object. The handle, no longer locked, or -1: ERR_TEMP
+ * where somebody has removed it; what took its place is no object either. */
 int fscache_temp_rename(struct fscache_temp *temp, int folder, const char *file, struct err *err);
 
 /* Remove it if it is still there, and let others go on. */

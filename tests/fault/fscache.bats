@@ -207,11 +207,73 @@ long_log() {
 	[ -z "$(ls cache/tmp)" ]
 }
 
+# requested N: so many GETs have come to the server.
+requested() {
+	for _ in $(seq 500); do [ "$(sink_counter .get.requests)" = "$1" ] && return; sleep 0.02; done
+	return 1
+}
+
+@test "temporaries removed by hand while two fetch: what the first has is not the second's to become" {
+	sink_start
+	conf 64M "$W/cache" "s3:http://KEY:SECRET@${url#http://}/?bucket=bench"
+	curl -sSf -T store/a/1 "$url/bench/a/1"
+	fault 'kind=get nth=1 do=slow=1500' 'kind=get nth=2 do=slow=60000'
+	sink_reset
+	fetch -O out1 a/1 >row1 2>err1 3>&- &
+	first=$!
+	requested 1
+	find cache -type f -delete
+	"$BIN/fscache-fetch" -c conf a/1 3>&- >/dev/null 2>&1 &
+	second=$!
+	requested 2
+	status=0
+	wait "$first" || status=$?
+	[ "$status" = 75 ]
+	cmp out1 store/a/1
+	grep -q passed row1
+	grep -q 'somebody removed the temporary' err1
+	[ "$(real)" = 0 ]
+	[ "$(ls cache/tmp | wc -l)" = 1 ]
+	kill -9 "$second"
+	fetch -O out a/1 >row
+	cmp out store/a/1
+	grep -q fetched row
+	[ "$(logged)" = "$(real)" ]
+	[ -z "$(ls cache/tmp)" ]
+}
+
+@test "on XFS, which sets blocks aside behind a file that grows, the log is exact" {
+	command -v mkfs.xfs >/dev/null || skip 'no mkfs.xfs'
+	truncate -s 320M image
+	mkfs.xfs -q image
+	mkdir cache
+	mount -o loop image cache || skip 'needs the right to mount'
+	mounted=$W/cache
+	conf 128M "$W/cache" "posix:$W/store"
+	for size in 1000 5000 70000 300000 3000000 4194304 4194305 6000000 10000001; do
+		head -c "$size" /dev/urandom >store/a/1
+		cp store/a/1 "store/a/$size"
+		fetch -O out "a/$size" >row
+		cmp out store/a/1
+		grep -q fetched row
+		[ "$(logged)" = "$(real)" ] || { echo "$size: $(logged), not $(real)"; return 1; }
+	done
+}
+
+# A filesystem of its own, where that is permitted: then all of it is watched.
+fire_disk() {
+	mkdir fire
+	mount -t tmpfs -o size=256m none fire || return 0
+	mounted=$W/fire
+}
+
 @test "under fire, with rescans back to back" {
+	fire_disk
 	"$FIRE" "$W/fire" "${FIRE_SECONDS:-10}" -- "$BIN/fscache-rescan" -q -c "$W/conf" "$W/fire"
 }
 
 @test "under fire, with rescans, and writers killed" {
+	fire_disk
 	"$FIRE" -k "$W/fire" "${FIRE_SECONDS:-5}" -- "$BIN/fscache-rescan" -q -c "$W/conf" "$W/fire"
 	[ -z "$(ls fire/tmp)" ]
 }

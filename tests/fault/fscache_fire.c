@@ -1,21 +1,23 @@
 /*
  * The cache of mail objects under fire: writers that read through it, with a limit
- * that evicts all the time, and remove files behind its back, while somebody watches
- * the disk.
+ * that evicts all the time, and remove files behind its back, temporaries too, while
+ * somebody watches the disk.
  *
  *     fscache_fire [-k] FOLDER SECONDS [-- COMMAND…]
  *
  * FOLDER becomes the cache. Each read is compared with what the object is. Under the
  * log's lock, when nobody adds or evicts, the watcher sees that the objects fit into the
  * limit, that the log does not say less than there is, and that with the temporaries it is
- * no more than the limit and the largest object for each writer.
+ * no more than the limit and the largest object for each writer. Where FOLDER is an empty
+ * filesystem of its own, it also sees, whoever has the lock, that this never holds much more.
  *
- * With -k a writer is killed now and then, and another one takes its place; what
- * temporaries it leaves then is not counted. COMMAND (a rescan) runs back to back
+ * With -k a writer is killed now and then, and another one takes its place; each leaves
+ * at most one temporary, which nobody has locked then. COMMAND (a rescan) runs back to back
  * meanwhile, and once more afterwards, when all is quiet: then the log is exact. The
  * run fails if it does. Prints what was done; exits 1 at the first thing wrong.
  */
 #include <err.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -26,6 +28,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -35,6 +38,7 @@
 #include "fscache/fscache.h"
 #include "fscache/fscache_log.h"
 #include "fscache/fscache_name.h"
+#include "fscache_temporaries.h"
 
 #define WRITERS 4
 #define LIMIT (UINT64_C(64) << 20)
@@ -44,16 +48,24 @@
 #define LARGE_EVERY 200
 #define WATCH_MS 100
 #define KILL_MS 50
+#define DISK_MS 2
+#define LOG_ROOM (UINT64_C(8) << 20) /* also of its rewriting, and of old ones still open */
+#define SLOW_EVERY 32
+#define SLOW_MS 2
+#define TOGETHER_MS 4 /* so long all want the same object */
 
 extern char **environ;
 
 static struct {
-	_Atomic uint64_t reads, hits, misses, passed, evictions, removed;
+	_Atomic uint64_t reads, hits, misses, passed, evictions, removed, temporaries;
 } * done; /* shared by all processes */
 
 static const char *folder;
 static int folderfd;
 static bool kills;
+static unsigned killed;
+static bool own_disk;
+static uint64_t disk_before;
 
 struct key {
 	char text[64];
@@ -89,6 +101,8 @@ static int get(void *ctx, const char *text, struct spool *into, struct err *err)
 	const struct key *key = *(struct key **)ctx;
 
 	(void)text;
+	if (key->seed % SLOW_EVERY == 0)
+		clock_sleep_ms(SLOW_MS);
 	fill(key, content);
 	return spool_write(into, content, key->size, err) < 0 ? -1 : 1;
 }
@@ -113,7 +127,9 @@ static void read_one(struct fscache *cache, const struct key *key)
 
 	if (fscache_open(cache, key->text, &object, &error) != 1)
 		errx(1, "%s: %s", key->text, error.msg);
-	if (object.trouble.code != ERR_NONE && object.trouble.code != ERR_BUSY)
+	/* ERR_TEMP: somebody removed its temporary. */
+	if (object.trouble.code != ERR_NONE && object.trouble.code != ERR_BUSY &&
+	    object.trouble.code != ERR_TEMP)
 		errx(1, "%s: %s", key->text, object.trouble.msg);
 	check(&object, key);
 	done->reads++;
@@ -154,11 +170,13 @@ static void close_cache(struct fscache **cache)
 	fscache_free(cache);
 }
 
-/* Half of all reads are of a tenth of the objects. */
+/* Half of all reads are of a tenth of the objects, some of what all read now. */
 static unsigned pick(unsigned *random)
 {
 	unsigned n = (unsigned)rand_r(random);
 
+	if (n % 8 == 0)
+		return (unsigned)(clock_mono_ms() / TOGETHER_MS * 7919 % KEYS);
 	return (unsigned)rand_r(random) % (n % 2 ? KEYS : KEYS / 10);
 }
 
@@ -173,7 +191,9 @@ static void write_until(int64_t until, unsigned seed)
 		key = key_of(pick(&seed));
 		if (what < 50) {
 			remove_one(&key);
-		} else if (what < 52) {
+		} else if (what < 54) {
+			done->temporaries += remove_temporaries(folderfd);
+		} else if (what < 56) {
 			close_cache(&cache);
 			cache = open_cache(&current);
 		} else {
@@ -234,12 +254,44 @@ static uint64_t add_objects(void)
 	return bytes;
 }
 
+/* While the log is locked no temporary becomes an object: each writer has one, or two in our
+ * eyes, since one that was removed is followed by the next. Who was killed left one more. */
+static void check_temporaries(const struct temporaries *sum)
+{
+	if (sum->locked > 2 * WRITERS)
+		errx(1, "%u temporaries of %d writers", sum->locked, WRITERS);
+	if (sum->files > 2 * WRITERS + killed)
+		errx(1, "%u temporaries, with %u writers killed", sum->files, killed);
+}
+
+static uint64_t disk_used(void)
+{
+	struct statfs fs;
+
+	if (fstatfs(folderfd, &fs) < 0)
+		err(1, "%s", folder);
+	return (uint64_t)(fs.f_blocks - fs.f_bfree) * (uint64_t)fs.f_frsize;
+}
+
+/* At any moment: the limit, and for each writer its temporary and what he still reads of an
+ * object that is evicted. */
+static uint64_t watch_disk(void)
+{
+	const uint64_t most = LIMIT + 2 * WRITERS * (uint64_t)LARGE_MAX + LOG_ROOM;
+	uint64_t used = own_disk ? disk_used() - disk_before : 0;
+
+	if (used > most)
+		errx(1, "%" PRIu64 " bytes on the disk, of %" PRIu64, used, most);
+	return used;
+}
+
 /* The log cannot be locked while a rescan works on it for long: then not this time. */
 static uint64_t watch(struct fscache_log *log, bool is_exact)
 {
 	const uint64_t largest = LARGE_MAX;
-	uint64_t objects, temporaries;
+	struct temporaries temporaries;
 	struct err error;
+	uint64_t objects;
 	int ret = fscache_log_lock(log, 1000, &error);
 
 	if (ret < 0)
@@ -247,18 +299,19 @@ static uint64_t watch(struct fscache_log *log, bool is_exact)
 	if (ret == 0)
 		return 0;
 	objects = add_objects();
-	temporaries = kills ? 0 : add_folder("tmp");
+	temporaries = add_temporaries(folderfd);
+	check_temporaries(&temporaries);
 	if (objects > LIMIT)
 		errx(1, "%" PRIu64 " bytes of objects", objects);
-	if (objects + temporaries > LIMIT + WRITERS * largest)
+	if (objects + temporaries.locked_bytes > LIMIT + WRITERS * largest)
 		errx(1, "%" PRIu64 " bytes of objects, %" PRIu64 " of temporaries", objects,
-		     temporaries);
+		     temporaries.locked_bytes);
 	/* Removing files makes it less. */
 	if (log->totals.bytes < objects || (is_exact && log->totals.bytes != objects))
 		errx(1, "the log says %" PRIu64 " bytes, there are %" PRIu64, log->totals.bytes,
 		     objects);
 	fscache_log_unlock(log);
-	return objects + temporaries;
+	return objects + temporaries.locked_bytes;
 }
 
 static pid_t start_command(char **command)
@@ -297,14 +350,27 @@ static void kill_one(pid_t *writers, int64_t until)
 
 	clock_random(&which, sizeof which);
 	which %= WRITERS;
+	killed++;
 	kill(writers[which], SIGKILL);
 	has_ended(writers[which], true, 0);
 	writers[which] = start_writer(until);
 }
 
 struct seen {
-	uint64_t most, samples, runs;
+	uint64_t most, samples, runs, disk;
 };
+
+static void watch_for(int64_t ms, struct seen *seen)
+{
+	int64_t until = clock_mono_ms() + ms;
+
+	do {
+		uint64_t used = watch_disk();
+
+		seen->disk = used > seen->disk ? used : seen->disk;
+		clock_sleep_ms(own_disk ? DISK_MS : ms);
+	} while (clock_mono_ms() < until);
+}
 
 static struct seen fire(int64_t until, char **command)
 {
@@ -332,7 +398,7 @@ static struct seen fire(int64_t until, char **command)
 			seen.samples += bytes > 0;
 			next_watch = clock_mono_ms() + WATCH_MS;
 		}
-		clock_sleep_ms(KILL_MS);
+		watch_for(KILL_MS, &seen);
 	}
 	for (int i = 0; i < WRITERS; i++)
 		has_ended(writers[i], false, 0);
@@ -342,6 +408,32 @@ static struct seen fire(int64_t until, char **command)
 		has_ended(start_command(command), false, 0);
 	watch(&log, command != NULL);
 	return seen;
+}
+
+/* Made, or an empty filesystem's. */
+static void open_folder(void)
+{
+	struct stat st, above;
+	autofd int parent = -1;
+
+	if (mkdir(folder, 0700) < 0 && errno != EEXIST)
+		err(1, "%s", folder);
+	folderfd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	parent = folderfd < 0 ? -1 : openat(folderfd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (parent < 0 || fstat(folderfd, &st) < 0 || fstat(parent, &above) < 0)
+		err(1, "%s", folder);
+	own_disk = st.st_dev != above.st_dev;
+	disk_before = own_disk ? disk_used() : 0;
+}
+
+static void print(const struct seen *seen)
+{
+	printf("reads %" PRIu64 ", hits %" PRIu64 ", fetched %" PRIu64 ", passed %" PRIu64
+	       ", evicted %" PRIu64 ", removed %" PRIu64 " and %" PRIu64
+	       " temporaries, commands %" PRIu64 ", samples %" PRIu64 ", at most %" PRIu64
+	       " bytes of %" PRIu64 ", on the disk %" PRIu64 "\n",
+	       done->reads, done->hits, done->misses, done->passed, done->evictions, done->removed,
+	       done->temporaries, seen->runs, seen->samples, seen->most, LIMIT, seen->disk);
 }
 
 int main(int argc, char **argv)
@@ -360,20 +452,15 @@ int main(int argc, char **argv)
 	folder = argv[at];
 	if (argc > at + 2)
 		command = argv + at + 3;
-	if (mkdir(folder, 0700) < 0)
-		err(1, "%s", folder);
-	folderfd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	open_folder();
 	done = mmap(NULL, sizeof *done, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (folderfd < 0 || done == MAP_FAILED)
-		err(1, "%s", folder);
+	if (done == MAP_FAILED)
+		err(1, "mmap");
 	seen = fire(clock_mono_ms() + INT64_C(1000) * seconds, command);
-	printf("reads %" PRIu64 ", hits %" PRIu64 ", fetched %" PRIu64 ", passed %" PRIu64
-	       ", evicted %" PRIu64 ", removed %" PRIu64 ", commands %" PRIu64 ", samples %" PRIu64
-	       ", at most %" PRIu64 " bytes of %" PRIu64 "\n",
-	       done->reads, done->hits, done->misses, done->passed, done->evictions, done->removed,
-	       seen.runs, seen.samples, seen.most, LIMIT);
+	print(&seen);
 	/* A run in which nothing happened shows nothing. */
-	if (done->misses == 0 || done->removed == 0 || seen.samples == 0 || done->evictions == 0 ||
+	if (done->misses == 0 || done->removed == 0 || done->temporaries == 0 ||
+	    seen.samples == 0 || done->evictions == 0 || (own_disk && seen.disk == 0) ||
 	    (command && seen.runs == 0))
 		errx(1, "too little was done");
 	return 0;

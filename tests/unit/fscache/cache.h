@@ -19,6 +19,8 @@ struct source {
 	int slow_ms;
 	int count_fd; /* one byte for each get, for several processes; 0: none */
 	struct err fail;
+	void (*meanwhile)(const void *arg); /* what somebody does during a get; may be NULL */
+	const void *meanwhile_arg;
 };
 
 static inline char source_byte(const char *key, size_t i)
@@ -35,6 +37,8 @@ static inline int source_get(void *ctx, const char *key, struct spool *into, str
 	source->gets++;
 	if (source->count_fd && write(source->count_fd, "g", 1) != 1)
 		return -1;
+	if (source->meanwhile)
+		source->meanwhile(source->meanwhile_arg);
 	if (source->slow_ms)
 		clock_sleep_ms(source->slow_ms);
 	if (source->fail.code) {

@@ -1,5 +1,7 @@
 #include "cache.h"
 
+#include "fscache/fscache_rescan.h"
+
 static void test_miss_and_hit(void **state)
 {
 	const struct scratch *scratch = *state;
@@ -272,19 +274,38 @@ static void test_log_cut_short(void **state)
 	struct source source = { 0 };
 	autofscache struct fscache *cache = cache_of(scratch, "c", 10 * 4096, &source);
 	autofree char *path = xasprintf("%s/c/fscache.log", scratch->path);
+	struct fscache_rescan_report report;
 	struct stat st;
+	uint64_t lost;
 
 	for (int i = 0; i < 30; i++) {
 		read_numbered(cache, i, FSCACHE_MISS);
 		assert_int_equal(stat(path, &st), 0);
 		assert_int_equal(truncate(path, st.st_size * 2 / 3), 0);
 	}
-	/* The log may say anything by now, but it is a log, and what it holds is kept. */
+	/* What the log has lost nobody can know, but all that it names is there, and the limit
+	 * is of that. */
 	assert_true(totals_of(scratch, "c").bytes <= 10 * 4096);
+	lost = disk_bytes(scratch, "c") - totals_of(scratch, "c").bytes;
+	assert_true(lost > 0);
+	for (int i = 30; i < 60; i++)
+		read_numbered(cache, i, FSCACHE_MISS);
+	assert_int_equal(totals_of(scratch, "c").bytes, 10 * 4096);
+	assert_int_equal(disk_bytes(scratch, "c"), 10 * 4096 + lost);
+	/* A rescan knows it again, and the next who adds makes the room. */
+	autofd int dirfd = openat(scratch->fd, "c", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(
+		fscache_rescan(dirfd, &(struct fscache_rescan_options){ 0 }, &report, NULL), 0);
+	assert_exact(scratch, "c");
+	read_numbered(cache, 60, FSCACHE_MISS);
+	assert_exact(scratch, "c");
+	assert_int_equal(disk_bytes(scratch, "c"), 10 * 4096);
+
 	assert_int_equal(unlinkat(scratch->fd, "c/fscache.log", 0), 0);
 	for (int i = 100; i < 130; i++)
 		read_numbered(cache, i, FSCACHE_MISS);
 	assert_int_equal(totals_of(scratch, "c").bytes, 10 * 4096);
+	assert_int_equal(disk_bytes(scratch, "c"), 20 * 4096);
 }
 
 static void test_links(void **state)

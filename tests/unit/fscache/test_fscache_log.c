@@ -1,5 +1,7 @@
 #include "../scratch.h"
 
+#include "bytes_read.h"
+
 #include "base/lock.h"
 #include "fscache/fscache_log.h"
 #include "fscache/fscache_rewrite.h"
@@ -280,6 +282,90 @@ static void test_replaced(void **state)
 	lock(&log);
 	assert_totals(&log, 300, 2, 14);
 	assert_int_equal(log.damaged, 0);
+	fscache_log_unlock(&log);
+
+	/* Grown to the same size. */
+	put(scratch->fd, FSCACHE_LOG_FILE,
+	    "fscache.log 1\n+ 1 100 7 aaaaaaaaaaaaaaaaa\n+ 1 700 7 ccccccccccccccc\n");
+	lock(&log);
+	assert_totals(&log, 800, 2, 14);
+}
+
+/* By a program of another version, while we have the file open. */
+static void test_written_over(void **state)
+{
+	static const char *const rows[] = {
+		"fscache.log 2\nsomething\n",
+		"fscache.log 2\n+ 1 4096 7 a\n+ 1 4096 7 b\n+ 1 4096 7 another\n",
+	};
+	const struct scratch *scratch = *state;
+
+	for (size_t i = 0; i < ROWS(rows); i++) {
+		autofscachelog struct fscache_log log, reader;
+		struct err err = { 0 };
+
+		put(scratch->fd, FSCACHE_LOG_FILE, FSCACHE_LOG_HEADER);
+		fscache_log_init(&log, scratch->fd);
+		fscache_log_init(&reader, scratch->fd);
+		lock(&log);
+		append(&log, FSCACHE_ADDED, 4096, 0, "a");
+		append(&log, FSCACHE_ADDED, 4096, 0, "b");
+		fscache_log_unlock(&log);
+		assert_int_equal(fscache_log_read(&reader, NULL), 1);
+		put(scratch->fd, FSCACHE_LOG_FILE, rows[i]);
+		assert_int_equal(fscache_log_read(&reader, &err), -1);
+		assert_int_equal(err.code, ERR_DATA);
+		err_clear(&err);
+		assert_int_equal(fscache_log_lock(&log, 1000, &err), -1);
+		assert_int_equal(err.code, ERR_DATA);
+		assert_text(scratch->fd, FSCACHE_LOG_FILE, rows[i]);
+	}
+}
+
+static void test_take_back(void **state)
+{
+	const struct scratch *scratch = *state;
+	autofscachelog struct fscache_log log, before;
+
+	fscache_log_init(&log, scratch->fd);
+	fscache_log_init(&before, scratch->fd);
+	lock(&log);
+	append(&log, FSCACHE_ADDED, 4096, 0, "a");
+	before = log;
+	append(&log, FSCACHE_ADDED, 8192, 0, "b");
+	fscache_log_take_back(&log, &before);
+	before.fd = -1;
+	assert_totals(&log, 4096, 1, 14);
+	append(&log, FSCACHE_ADDED, 1, 0, "c");
+	assert_text(scratch->fd, FSCACHE_LOG_FILE, "fscache.log 1\n+ 1 4096 7 a\n+ 1 1 7 c\n");
+	fscache_log_unlock(&log);
+	lock(&log);
+	assert_totals(&log, 4097, 2, 14);
+	assert_reads_as(scratch->fd, &log);
+}
+
+/* Damage without a newline is read once or twice, however long it is. */
+static void test_no_newlines(void **state)
+{
+	const struct scratch *scratch = *state;
+	const uint64_t size = 64 << 20;
+	autofscachelog struct fscache_log log, reader;
+	uint64_t before;
+
+	put(scratch->fd, FSCACHE_LOG_FILE, "fscache.log 1\n+ 1 4096 7 a\n");
+	autofd int fd = openat(scratch->fd, FSCACHE_LOG_FILE, O_RDWR | O_CLOEXEC);
+	assert_int_equal(ftruncate(fd, (off_t)size), 0);
+	fscache_log_init(&log, scratch->fd);
+	fscache_log_init(&reader, scratch->fd);
+	before = bytes_read();
+	assert_int_equal(fscache_log_read(&reader, NULL), 1);
+	assert_true(bytes_read() - before < 3 * size);
+	assert_totals(&reader, 4096, 1, 14);
+	before = bytes_read();
+	lock(&log);
+	assert_true(bytes_read() - before < 3 * size);
+	append(&log, FSCACHE_ADDED, 1, 0, "b");
+	assert_text(scratch->fd, FSCACHE_LOG_FILE, "fscache.log 1\n+ 1 4096 7 a\n+ 1 1 7 b\n");
 }
 
 static void test_compaction(void **state)
@@ -405,19 +491,14 @@ static void test_full_disk(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		scratch_test(test_text),
-		scratch_test(test_lock_excludes),
-		scratch_test(test_torn_tail),
-		scratch_test(test_damaged_lines),
-		scratch_test(test_not_ours),
-		scratch_test(test_torn_header),
-		scratch_test(test_checkpoints),
-		scratch_test(test_checkpoint_counts),
-		scratch_test(test_replaced),
-		scratch_test(test_compaction),
-		scratch_test(test_hold_stops_compaction),
-		scratch_test(test_rewrite),
-		scratch_test(test_full_disk),
+		scratch_test(test_text),        scratch_test(test_lock_excludes),
+		scratch_test(test_torn_tail),   scratch_test(test_damaged_lines),
+		scratch_test(test_not_ours),    scratch_test(test_torn_header),
+		scratch_test(test_checkpoints), scratch_test(test_checkpoint_counts),
+		scratch_test(test_replaced),    scratch_test(test_written_over),
+		scratch_test(test_take_back),   scratch_test(test_no_newlines),
+		scratch_test(test_compaction),  scratch_test(test_hold_stops_compaction),
+		scratch_test(test_rewrite),     scratch_test(test_full_disk),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -48,6 +48,8 @@ enum tool_uses {
 	TOOL_NO_SETTINGS = 8, /* runs without a configuration and as whoever calls */
 };
 
+struct tool;
+
 struct tool_spec {
 	const char *program; /* "metacache-flush" */
 	const char *args;    /* of --help, after the options: "[MASK]"; NULL: none */
@@ -55,6 +57,9 @@ struct tool_spec {
 	const struct tool_option *options;
 	size_t option_count;
 	unsigned uses;
+	/* Called with the settings read and the rights still the caller's: for what only root
+	 * can look at. 0 or -1. NULL: nothing. */
+	int (*as_caller)(struct tool *tool, struct err *err);
 };
 
 struct tool {

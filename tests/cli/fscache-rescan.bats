@@ -55,8 +55,7 @@ says() {
 	rm "$(one 5)" "$(one 6)" "$(one 7)"
 	copy=$(one 10)
 	cp "$copy" spare
-	rm "$copy"
-	cp spare "$copy" # another inode: one is missing, and one is not in the log
+	mv spare "$copy" # another inode: one is missing, and one is not in the log
 	head -c 100000 /dev/zero >>"$(one 20)"
 	rescan "$cache" -f json >out
 	jq -e '.rescans[0] | .result == "repaired" and .missing_files == 4 and .unlogged_files == 1 and

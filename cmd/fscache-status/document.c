@@ -64,8 +64,8 @@ static struct json *cache_of(const struct forms_cache *cache)
 	json_set_str(object, "path", cache->path);
 	set_log(object, cache);
 	set_scan(object, cache);
-	set_uint(object, "deleted_open_files", cache->held.files);
-	set_uint(object, "deleted_open_bytes", cache->held.bytes);
+	set_known(object, "deleted_open_files", cache->held.is_known, cache->held.files);
+	set_known(object, "deleted_open_bytes", cache->held.is_known, cache->held.bytes);
 	set_known(object, "filesystem_size", disk->size_bytes > 0, disk->size_bytes);
 	set_known(object, "filesystem_free", disk->size_bytes > 0, disk->avail_bytes);
 	set_known(object, "filesystem_wanted", cache->wanted_bytes > 0, cache->wanted_bytes);

@@ -1,6 +1,7 @@
 #include "fscache-status/gather.h"
 
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "base/clock.h"
 #include "base/fsx.h"
@@ -14,13 +15,32 @@ uint64_t forms_turnover(const struct forms_cache *cache)
 	return per_minute > 0 ? cache->status.totals.files * 60 / per_minute : 0;
 }
 
-static void read_cache(struct forms_cache *cache, const char *path, uint64_t limit_bytes, bool scan)
+/* Whether the limit is that of this directory, however its path is spelled. */
+static bool is_limited(const struct gather_options *options, int fd)
+{
+	struct stat this, other;
+
+	if (fstat(fd, &this) < 0)
+		return false;
+	for (size_t i = 0; i < options->limited->count; i++) {
+		if (stat(options->limited->items[i], &other) == 0 && other.st_dev == this.st_dev &&
+		    other.st_ino == this.st_ino)
+			return true;
+	}
+	return false;
+}
+
+static void read_cache(const struct gather_options *options, const char *path,
+		       struct forms_cache *cache)
 {
 	autofd int fd = fsx_open_root(path, &cache->err);
+	uint64_t limit_bytes;
 
 	cache->path = path;
-	cache->status.limit_bytes = limit_bytes;
-	if (fd < 0 || fscache_status_read(fd, limit_bytes, scan, &cache->status, &cache->err) < 0 ||
+	if (fd < 0)
+		return;
+	limit_bytes = is_limited(options, fd) ? options->limit_bytes : 0;
+	if (fscache_status_read(fd, limit_bytes, options->scan, &cache->status, &cache->err) < 0 ||
 	    cache->status.has_log)
 		return;
 	err_set(&cache->err, ERR_DATA, "there is no fscache.log");
@@ -40,24 +60,23 @@ static void set_wanted(struct forms *forms)
 	}
 }
 
-int gather(const struct str_vec *paths, uint64_t limit_bytes, bool scan, struct forms *forms_r,
-	   struct err *err)
+void gather(const struct gather_options *options, struct forms *forms_r)
 {
+	const struct str_vec *paths = options->paths;
 	autofree struct fscache_held *held = xcalloc(paths->count + 1, sizeof *held);
 
 	*forms_r = (struct forms){
 		.now_s = clock_now_ns() / NS_PER_S,
 		.caches = xcalloc(paths->count + 1, sizeof *forms_r->caches),
 		.count = paths->count,
+		.all_processes = options->held->all,
 	};
 	for (size_t i = 0; i < paths->count; i++)
-		read_cache(&forms_r->caches[i], paths->items[i], limit_bytes, scan);
+		read_cache(options, paths->items[i], &forms_r->caches[i]);
 	set_wanted(forms_r);
-	if (fscache_held_find(paths, held, &forms_r->holders, &forms_r->all_processes, err) < 0)
-		return -1;
+	fscache_held_sum(options->held, paths, held, &forms_r->holders);
 	for (size_t i = 0; i < paths->count; i++)
 		forms_r->caches[i].held = held[i];
-	return 0;
 }
 
 void gather_free(struct forms *forms)

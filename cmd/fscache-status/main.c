@@ -40,12 +40,25 @@ static const struct tool_option own_options[] = {
 	  .help = "the same (95)" },
 };
 
+static struct fscache_held_look held;
+
+/* Dovecot's processes give up root, as we do, and then no other user may look at them,
+ * mail_uid neither. */
+static int look_at_processes(struct tool *tool, struct err *err)
+{
+	(void)tool, (void)err;
+	fscache_held_look(&held);
+	return 0;
+}
+
 static const struct tool_spec spec = {
 	.program = "fscache-status",
 	.args = "[PATH...]",
 	.args_max = PATHS_MAX,
 	.options = own_options,
 	.option_count = sizeof own_options / sizeof *own_options,
+	.uses = TOOL_NO_STATE,
+	.as_caller = look_at_processes,
 };
 
 static int read_time(const char *option, const char *text, uint64_t *seconds_r, struct err *err)
@@ -78,22 +91,19 @@ static int read_choices(struct tool *tool, struct check_limits *limits_r, struct
 	return read_time("crit-turnover", turnover[1], &limits_r->turnover_s[1], err);
 }
 
-/* The directories that were asked for; a limit is only known of those of obox_fs. */
-static int read_paths(struct tool *tool, struct str_vec *paths, uint64_t *limit_r, struct err *err)
+/* The directories that were asked for, and those of obox_fs, whose limit is known. */
+static int read_paths(struct tool *tool, struct str_vec *paths, struct str_vec *limited,
+		      uint64_t *limit_r, struct err *err)
 {
-	CLEANUP(str_vec_free) struct str_vec ours = { 0 };
-	bool all_ours = true;
+	int ret = common_fscache_paths(&tool->settings, limited, limit_r, err);
 
-	if (tool->args.count == 0)
-		return common_fscache_paths(&tool->settings, paths, limit_r, err);
-	if (common_fscache_paths(&tool->settings, &ours, limit_r, NULL) < 0)
-		*limit_r = 0;
-	for (size_t i = 0; i < tool->args.count; i++) {
-		vec_push(paths, common_fscache_absolute(tool->args.items[i]));
-		all_ours &= str_vec_has(&ours, paths->items[i]);
+	if (tool->args.count == 0) {
+		str_vec_copy(paths, limited);
+		return ret;
 	}
-	if (!all_ours)
-		*limit_r = 0;
+	err_clear(err);
+	for (size_t i = 0; i < tool->args.count; i++)
+		vec_push(paths, common_fscache_absolute(tool->args.items[i]));
 	return 0;
 }
 
@@ -134,16 +144,18 @@ static int tell(struct tool *tool, const struct forms *forms, const struct check
 
 static int run(struct tool *tool)
 {
-	CLEANUP(str_vec_free) struct str_vec paths = { 0 };
+	CLEANUP(str_vec_free) struct str_vec paths = { 0 }, limited = { 0 };
 	CLEANUP(gather_free) struct forms forms = { 0 };
+	struct gather_options options = {
+		.paths = &paths, .limited = &limited, .scan = scan, .held = &held
+	};
 	struct check_limits limits;
-	uint64_t limit_bytes = 0;
 	struct err err = { 0 };
 
 	if (read_choices(tool, &limits, &err) < 0 ||
-	    read_paths(tool, &paths, &limit_bytes, &err) < 0 ||
-	    gather(&paths, limit_bytes, scan, &forms, &err) < 0)
+	    read_paths(tool, &paths, &limited, &options.limit_bytes, &err) < 0)
 		return tool_error(tool, NULL, &err);
+	gather(&options, &forms);
 	return tell(tool, &forms, &limits);
 }
 
@@ -156,6 +168,7 @@ int main(int argc, char **argv)
 		code = run(&tool);
 	if (check)
 		code = common_check_plugin("FSCACHE", spec.program, code);
+	fscache_held_free(&held);
 	code = tool_finish(&tool, code);
 	return check && code > COMMON_CHECK_UNKNOWN ? COMMON_CHECK_UNKNOWN : code;
 }

@@ -1,7 +1,7 @@
 #include "common/common_metrics.h"
 #include "fscache-status/forms.h"
 
-enum needs { ALWAYS, LOG, LIMIT, SCAN, DISK };
+enum needs { LOG, LIMIT, SCAN, HELD, DISK };
 
 struct metric {
 	const char *name, *type, *help;
@@ -50,8 +50,8 @@ static const struct metric metrics[] = {
 	{ "fscache_foreign_files", "gauge", "Files in the folders that are no objects.", SCAN,
 	  foreign_files },
 	{ "fscache_deleted_open_files", "gauge", "Deleted files that somebody still has open.",
-	  ALWAYS, deleted_files },
-	{ "fscache_deleted_open_bytes", "gauge", "Blocks that those use.", ALWAYS, deleted_bytes },
+	  HELD, deleted_files },
+	{ "fscache_deleted_open_bytes", "gauge", "Blocks that those use.", HELD, deleted_bytes },
 	{ "fscache_filesystem_size_bytes", "gauge", "Size of the cache's filesystem.", DISK,
 	  disk_size },
 	{ "fscache_filesystem_avail_bytes", "gauge", "What is free on it.", DISK, disk_avail },
@@ -60,14 +60,14 @@ static const struct metric metrics[] = {
 static bool has(const struct forms_cache *cache, enum needs needs)
 {
 	switch (needs) {
-	case ALWAYS:
-		return true;
 	case LOG:
 		return cache->status.has_log;
 	case LIMIT:
 		return cache->status.limit_bytes > 0;
 	case SCAN:
 		return cache->status.is_scanned;
+	case HELD:
+		return cache->held.is_known;
 	case DISK:
 		return cache->status.disk.size_bytes > 0;
 	}

@@ -74,8 +74,8 @@ static int print_disk(struct printer *printer, const struct forms_cache *cache, 
 		known(disk->size_bytes > 0, disk->size_bytes),
 		known(disk->size_bytes > 0, disk->avail_bytes),
 		known(cache->wanted_bytes > 0, cache->wanted_bytes),
-		print_uint(cache->held.files),
-		print_uint(cache->held.bytes),
+		known(cache->held.is_known, cache->held.files),
+		known(cache->held.is_known, cache->held.bytes),
 	};
 
 	return print_row(printer, values, err);

@@ -1,5 +1,8 @@
 /* Files of a cache that were deleted and that somebody still has open: their blocks
- * are in use, and no log and no directory tells of them. */
+ * are in use, and no log and no directory tells of them.
+ *
+ * In two steps, since only root sees what the processes of others have open, and nothing
+ * else of a cache is to be looked at as root. */
 #pragma once
 
 #include <stdbool.h>
@@ -7,7 +10,6 @@
 #include <stdint.h>
 
 #include "base/cleanup.h"
-#include "base/err.h"
 #include "base/vec.h"
 
 /* A process and what it holds of one cache. */
@@ -22,9 +24,29 @@ VEC(fscache_holder_vec, struct fscache_holder);
 /* Of one cache, each file once. */
 struct fscache_held {
 	uint64_t files, bytes;
+	bool is_known; /* else there may be more */
 };
 
-/* Ask /proc. `held_r` has an item for each path (absolute). *all_r is false where some
- * process could not be looked at: only root sees those of others. 0 or -1. */
-int fscache_held_find(const struct str_vec *paths, struct fscache_held *held_r,
-		      struct fscache_holder_vec *holders, bool *all_r, struct err *err);
+/* A handle of a deleted file, of whatever directory. */
+struct fscache_held_handle {
+	char *path; /* that it had */
+	size_t cache;
+	uint64_t inode, bytes;
+	int64_t pid;
+	char command[32];
+};
+VEC(fscache_held_handle_vec, struct fscache_held_handle);
+
+struct fscache_held_look {
+	struct fscache_held_handle_vec handles;
+	bool all; /* processes were looked at; only root may */
+};
+
+/* Ask /proc. */
+void fscache_held_look(struct fscache_held_look *look_r);
+void fscache_held_free(struct fscache_held_look *look);
+
+/* Which of them are of these caches: `held_r` has an item for each path (absolute). Once for
+ * a look. */
+void fscache_held_sum(struct fscache_held_look *look, const struct str_vec *paths,
+		      struct fscache_held *held_r, struct fscache_holder_vec *holders);

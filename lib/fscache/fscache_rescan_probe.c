@@ -39,8 +39,8 @@ static int sample_folder(int dirfd, unsigned folder, struct sample *sample, stru
 }
 
 /* Where there is no log, the objects have to say that this is a cache: other programs
- * have 256 folders too. */
-static int check_without_log(struct rescan *rescan, struct err *err)
+ * have 256 folders too. An emptied log of that name says it of emptied folders. */
+static int check_without_log(struct rescan *rescan, bool has_empty_log, struct err *err)
 {
 	struct sample sample = { 0 };
 
@@ -48,7 +48,7 @@ static int check_without_log(struct rescan *rescan, struct err *err)
 		if (sample_folder(rescan->dirfd, folder, &sample, err) < 0)
 			return -1;
 	}
-	if (sample.objects > sample.others)
+	if (sample.objects > sample.others || (has_empty_log && sample.others == 0))
 		return 0;
 	err_set(err, ERR_DATA, "this is no fscache: there is no " FSCACHE_LOG_FILE "%s",
 		sample.others > 0 ? ", and what is in the folders are no cached objects"
@@ -80,5 +80,5 @@ int fscache_rescan_probe(struct rescan *rescan, struct err *err)
 	if (ret != 0)
 		return ret < 0 ? -1 : 0;
 	rescan->report->log = FSCACHE_RESCAN_LOST;
-	return check_without_log(rescan, err);
+	return check_without_log(rescan, log.fd >= 0, err);
 }

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/lock.h"
+#include "fscache/fscache_rate.h"
 #include "fscache/fscache_reader.h"
 
 #define FLUSH_BYTES 65536
@@ -74,18 +75,47 @@ int fscache_rewrite_add(struct fscache_rewrite *rewrite, const struct fscache_re
 	return rewrite->out.len < FLUSH_BYTES ? 0 : flush(rewrite, err);
 }
 
-int fscache_rewrite_commit(struct fscache_rewrite *rewrite, const char *why, struct err *err)
+static struct fscache_record checkpoint_of(const struct fscache_rewrite *rewrite, int64_t when_s,
+					   const char *why)
 {
-	struct fscache_log *log = rewrite->log;
-	struct fscache_record checkpoint = {
+	return (struct fscache_record){
 		.kind = FSCACHE_CHECKPOINT,
-		.when_s = clock_now_ns() / NS_PER_S,
+		.when_s = when_s,
 		.offset = rewrite->size + rewrite->out.len,
 		.totals = rewrite->totals,
 		.name = why,
 	};
+}
+
+/* The lines that tell how fast the cache evicts are left behind. In their place checkpoints
+ * of then, right but for what was counted since: should the last one get damaged, they are
+ * as good as it. */
+static int keep_rate(struct fscache_rewrite *rewrite, int64_t now_s, struct err *err)
+{
+	struct fscache_rate rate;
+
+	if (fscache_rate_read(rewrite->log, now_s, &rate, err) < 0)
+		return -1;
+	for (size_t i = 0; i < rate.count; i++) {
+		struct fscache_record record =
+			checkpoint_of(rewrite, rate.points[i].when_s, "rate");
+
+		record.totals.evictions = rate.points[i].evictions;
+		fscache_record_format(&rewrite->out, &record);
+	}
+	return 0;
+}
+
+int fscache_rewrite_commit(struct fscache_rewrite *rewrite, const char *why, struct err *err)
+{
+	struct fscache_log *log = rewrite->log;
+	int64_t now_s = clock_now_ns() / NS_PER_S;
+	struct fscache_record checkpoint;
 	struct stat st;
 
+	if (keep_rate(rewrite, now_s, err) < 0)
+		return -1;
+	checkpoint = checkpoint_of(rewrite, now_s, why);
 	fscache_record_format(&rewrite->out, &checkpoint);
 	if (flush(rewrite, err) < 0)
 		return -1;

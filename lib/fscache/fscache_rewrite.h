@@ -26,7 +26,8 @@ int fscache_rewrite_add(struct fscache_rewrite *rewrite, const struct fscache_re
 			struct err *err);
 
 /* Complete it with a checkpoint (files and bytes are those of the entries, the
- * counters go on) and put it in place. `why` is one word. On -1 the old log stays. */
+ * counters go on), after some that keep what fscache_rate.h tells, and put it in place.
+ * `why` is one word. On -1 the old log stays. */
 int fscache_rewrite_commit(struct fscache_rewrite *rewrite, const char *why, struct err *err);
 
 /* Drop what was not committed; safe after a commit, and twice. */

@@ -10,6 +10,20 @@
 #include "base/wildcard.h"
 #include "fscache/fscache_log.h"
 
+/* Whether a folder of objects has any: what was emptied by hand has nothing to look at
+ * before it is used again. What cannot be opened may be one. */
+static bool has_entry(int dirfd, const char *name)
+{
+	autodir struct fsx_dir dir = { .fd = -1 };
+	struct fsx_entry entry;
+	int fd = fsx_opendir(dirfd, name);
+
+	if (fd < 0)
+		return errno != ENOENT && errno != ENOTDIR && errno != ELOOP;
+	fsx_dir_open(&dir, fd);
+	return fsx_dir_next(&dir, &entry) != 0;
+}
+
 /* Whether there is a log, or a folder of objects. Takes the handle over. */
 static int is_cache(int fd)
 {
@@ -20,32 +34,28 @@ static int is_cache(int fd)
 	fsx_dir_open(&dir, fd);
 	while ((ret = fsx_dir_next(&dir, &entry)) > 0) {
 		if (strcmp(entry.name, FSCACHE_LOG_FILE) == 0 ||
-		    (strspn(entry.name, "0123456789abcdef") == 2 && entry.name[2] == '\0'))
+		    (strspn(entry.name, "0123456789abcdef") == 2 && entry.name[2] == '\0' &&
+		     has_entry(dir.fd, entry.name)))
 			return 1;
 	}
 	return ret;
 }
 
-static int find_in(int fd, const char *path, const char *mask, struct str_vec *paths,
-		   struct err *err);
+static int find_in(int fd, const char *path, const char *mask, struct str_vec *paths);
 
-/* What follows the component that led to this folder. Takes the handle over. */
-static int take(int fd, const char *path, const char *rest, struct str_vec *paths, struct err *err)
+/* What follows the component that led to this folder. What can't be looked at may be a cache:
+ * who then opens it says why. Takes the handle over. */
+static void take(int fd, const char *path, const char *rest, struct str_vec *paths)
 {
-	int ret;
+	int ret = *rest != '\0' ? find_in(fd, path, rest + 1, paths) : is_cache(fd);
 
-	if (*rest != '\0')
-		return find_in(fd, path, rest + 1, paths, err);
-	ret = is_cache(fd);
-	if (ret > 0)
+	if (ret < 0 || (ret > 0 && *rest == '\0'))
 		vec_push(paths, xstrdup(path));
-	return ret < 0 ? err_sys(err, errno, "cannot read %s", path) : 0;
 }
 
 /* Take the folders in `fd` that the first component of the mask allows. The handle is
- * taken over. */
-static int find_in(int fd, const char *path, const char *mask, struct str_vec *paths,
-		   struct err *err)
+ * taken over. 0, or -1 with errno. */
+static int find_in(int fd, const char *path, const char *mask, struct str_vec *paths)
 {
 	autodir struct fsx_dir dir = { .fd = -1 };
 	autofree char *component = xstrndup(mask, strcspn(mask, "/"));
@@ -63,12 +73,12 @@ static int find_in(int fd, const char *path, const char *mask, struct str_vec *p
 			continue;
 		below = xasprintf("%s/%s", path, entry.name);
 		inner = fsx_opendir(dir.fd, entry.name);
-		if (inner < 0 && errno != ENOENT)
-			return err_sys(err, errno, "cannot open %s", below);
-		if (inner >= 0 && take(inner, below, rest, paths, err) < 0)
-			return -1;
+		if (inner >= 0)
+			take(inner, below, rest, paths);
+		else if (errno != ENOENT)
+			vec_push(paths, xstrdup(below));
 	}
-	return ret < 0 ? err_sys(err, errno, "cannot read %s", path) : 0;
+	return ret;
 }
 
 static int in_order(const void *a, const void *b)
@@ -95,9 +105,9 @@ int fscache_split_find(const char *pattern, struct str_vec *paths, struct err *e
 		return -1;
 	}
 	if (mask.len == 0)
-		return take(fd, buf_str(&top), "", paths, err);
-	if (find_in(fd, buf_str(&top), buf_str(&mask), paths, err) < 0)
-		return -1;
+		take(fd, buf_str(&top), "", paths);
+	else if (find_in(fd, buf_str(&top), buf_str(&mask), paths) < 0)
+		return err_sys(err, errno, "cannot read %s", buf_str(&top));
 	if (paths->count > before)
 		qsort(paths->items + before, paths->count - before, sizeof *paths->items, in_order);
 	return 0;

@@ -8,49 +8,16 @@
 #include "base/clock.h"
 #include "fscache/fscache_log.h"
 #include "fscache/fscache_name.h"
-#include "fscache/fscache_reader.h"
+#include "fscache/fscache_rate.h"
 #include "fscache/fscache_scan.h"
 
-#define WINDOW_S 600
-#define OLD_ENOUGH_S 60 /* of a checkpoint, to tell a rate by it */
-#define TAIL_BYTES (4 << 20)
 #define NS_PER_S 1000000000
-
-/* Evictions within the window: since a checkpoint, which knows of those that a rewritten
- * log has not, or else the lines themselves. */
-static int read_rate(const struct fscache_log *log, uint64_t *per_minute_r, struct err *err)
-{
-	int64_t now_s = clock_now_ns() / NS_PER_S, since_s = now_s - WINDOW_S;
-	uint64_t from = log->offset > TAIL_BYTES ? log->offset - TAIL_BYTES : FSCACHE_LOG_START;
-	uint64_t lines = 0, evictions = 0;
-	int64_t checkpoint_s = 0;
-	struct fscache_reader reader;
-	struct fscache_record record;
-	int ret;
-
-	fscache_reader_init(&reader, log->fd, from, log->offset);
-	while ((ret = fscache_reader_next(&reader, &record, err)) > 0) {
-		if (record.when_s < since_s)
-			continue;
-		lines += record.kind == FSCACHE_REMOVED;
-		if (record.kind == FSCACHE_CHECKPOINT && checkpoint_s == 0 &&
-		    record.when_s <= now_s - OLD_ENOUGH_S) {
-			checkpoint_s = record.when_s;
-			evictions = record.totals.evictions;
-		}
-	}
-	if (ret < 0)
-		return -1;
-	*per_minute_r = lines * 60 / WINDOW_S;
-	if (checkpoint_s > 0 && log->totals.evictions >= evictions)
-		*per_minute_r =
-			(log->totals.evictions - evictions) * 60 / (uint64_t)(now_s - checkpoint_s);
-	return 0;
-}
 
 static int read_log(int dirfd, struct fscache_status *status, struct err *err)
 {
 	autofscachelog struct fscache_log log;
+	struct fscache_rate rate;
+	int64_t now_s;
 	int ret;
 
 	fscache_log_init(&log, dirfd);
@@ -60,7 +27,11 @@ static int read_log(int dirfd, struct fscache_status *status, struct err *err)
 	status->has_log = true;
 	status->totals = log.totals;
 	status->log_bytes = log.offset;
-	return read_rate(&log, &status->evictions_per_minute, err);
+	now_s = clock_now_ns() / NS_PER_S;
+	if (fscache_rate_read(&log, now_s, &rate, err) < 0)
+		return -1;
+	status->evictions_per_minute = fscache_rate_per_minute(&rate, log.totals.evictions, now_s);
+	return 0;
 }
 
 struct counting {

@@ -113,6 +113,8 @@ static int load(struct tool *tool, const struct tool_options *options, struct er
 		return 0;
 	if (settings_load(&tool->settings, options->config, &options->overrides, err) < 0)
 		return -1;
+	if (tool->spec->as_caller && tool->spec->as_caller(tool, err) < 0)
+		return -1;
 	return drop_rights(&tool->settings, tool->spec->uses, err);
 }
 

@@ -49,6 +49,8 @@ enum tool_uses {
 	TOOL_NO_STATE = 16,   /* has nothing to do with state_dir */
 };
 
+struct tool;
+
 struct tool_spec {
 	const char *program; /* "metacache-flush" */
 	const char *args;    /* of --help, after the options: "[MASK]"; NULL: none */
@@ -56,6 +58,9 @@ struct tool_spec {
 	const struct tool_option *options;
 	size_t option_count;
 	unsigned uses;
+	/* Called with the settings read and the rights still the caller's: for what only root
+	 * can look at. 0 or -1. NULL: nothing. */
+	int (*as_caller)(struct tool *tool, struct err *err);
 };
 
 struct tool {

@@ -55,8 +55,7 @@ says() {
 	rm "$(one 5)" "$(one 6)" "$(one 7)"
 	copy=$(one 10)
 	cp "$copy" spare
-	rm "$copy"
-	cp spare "$copy" # another inode: one is missing, and one is not in the log
+	mv spare "$copy" # another inode: one is missing, and one is not in the log
 	head -c 100000 /dev/zero >>"$(one 20)"
 	rescan "$cache" -f json >out
 	jq -e '.rescans[0] | .result == "repaired" and .missing_files == 4 and .unlogged_files == 1 and
@@ -145,7 +144,33 @@ says() {
 	echo x >file/x
 	says 74 'Not a directory' "$PWD/file/x"
 	[ -z "$(ls empty)" ]
-	jq -e '.rescans == [] or .rescans[0].result == "failed"' <(rescan "$PWD/empty" -f json 2>/dev/null)
+	rescan "$PWD/empty" -f json >out 2>/dev/null || true
+	jq -e --arg path "$PWD/empty" '.rescans | length == 1 and (.[0] | .path == $path and .result == "failed" and
+		.files == 0 and .error == "this is no fscache: there is no fscache.log, and no object")' out
+	# A log without a line says of nothing what it is.
+	: >objects/fscache.log
+	says 65 'what is in the folders are no cached objects' "$PWD/objects" 1d
+	[ "$(find objects -type f -size +0 | wc -l)" = 25 ]
+}
+
+@test "a cache that was emptied by hand is one, and nothing to complain about" {
+	for left in '' 'fscache.l' 'fscache.log 1'$'\n'; do
+		rm "$cache"/??/*
+		printf %s "$left" >"$cache/fscache.log"
+		rescan --all -f json >out 2>err
+		jq -e --arg path "$cache" '.rescans | length == 1 and (.[0] | .path == $path and .files == 0)' out
+		[ ! -s err ]
+		[ "$(field result,files)" = $'right\t0' ]
+		[ "$(logged)" = "0 0" ]
+		made 5
+		rescan "$cache" >/dev/null
+		exact
+	done
+	# Without its log it has to be used again first.
+	find "$cache" -type f -delete
+	rescan --all -f json | jq -e '.rescans == []'
+	says 65 'this is no fscache: there is no fscache.log, and no object' "$cache"
+	[ ! -e "$cache/fscache.log" ]
 }
 
 @test "a log of another version is left alone: 65, and what to do" {
@@ -304,17 +329,67 @@ says() {
 	rescan --all -f json | jq -e '.rescans == []'
 }
 
+@test "--all: one directory that cannot be looked at keeps no other from being done" {
+	[ "$(id -u)" = 0 ] || skip "only root can be somebody else"
+	mkdir split
+	conf "$PWD/split/%4Nu" 1G
+	for n in 0 1 2; do made 20 "$PWD/split/$n"; done
+	mkdir -m 700 split/backup
+	chown -R 65534:65534 split/[0-9] state
+	chmod 755 . "$BATS_RUN_TMPDIR" "$BATS_TEST_TMPDIR"
+	rm "$(one 1 split/2)"
+	printf 'mail_uid = 65534\nmail_gid = 65534\n' >>conf
+	says 77 "$PWD/split/backup: " --all
+	rescan --all -f json >out 2>err || true
+	jq -ec --arg dir "$PWD/split/" '[.rescans[] | [.path, .result]] == [[$dir + "0", "right"], [$dir + "1", "right"],
+		[$dir + "2", "right"], [$dir + "backup", "failed"]]' out
+	exact split/2
+	"$BIN/fscache-status" -c conf -f json >out 2>err || [ "$?" = 77 ]
+	jq -e '[.caches[].files] == [20, 20, 19, null] and (.caches[3].error | contains("denied"))' out
+	# Deeper than that, too.
+	conf "$PWD/split/%Ld/%4Nu" 1G
+	mkdir split/example.com
+	made 20 "$PWD/split/example.com/3"
+	chown -R 65534:65534 split/example.com
+	printf 'mail_uid = 65534\nmail_gid = 65534\n' >>conf
+	says 77 "$PWD/split/backup: " --all
+	grep -q "^$PWD/split/example.com/3"$'\t''20'$'\t' out
+}
+
 @test "a PATH may be relative, and needs no obox_fs" {
 	cd "$cache"
 	"$BIN/fscache-rescan" -c /dev/null -o mail_home=/idx/%u . >/dev/null
 	"$BIN/fscache-rescan" -c /dev/null -o mail_home=/idx/%u ../cache -f json | jq -e '.rescans[0].result == "right"'
 }
 
-@test "progress on a terminal" {
-	made 20000
-	script -qec "'$BIN/fscache-rescan' -c conf '$cache'" typescript >/dev/null
-	grep -q 'right' typescript
-	rescan "$cache" 2>err >/dev/null
+@test "progress on a terminal, and nowhere else" {
+	# A second goes by each time that the clock is read: the line is drawn at once.
+	cat >clock.c <<-'C'
+		#include <stdatomic.h>
+		#include <sys/syscall.h>
+		#include <time.h>
+		#include <unistd.h>
+		int clock_gettime(clockid_t clock, struct timespec *now)
+		{
+			static atomic_int later;
+			int ret = (int)syscall(SYS_clock_gettime, clock, now);
+			if (clock == CLOCK_MONOTONIC)
+				now->tv_sec += ++later;
+			return ret;
+		}
+	C
+	${CC:-cc} -D_GNU_SOURCE -shared -fPIC -o clock.so clock.c
+	on_terminal() {
+		script -qec "LD_PRELOAD=$PWD/clock.so '$BIN/fscache-rescan' -c conf '$cache' $*" typescript >/dev/null
+		grep -q right typescript
+	}
+	on_terminal
+	grep -aEq $'\r''[1-9][0-9]*/300 files, [0-9.]+/s' typescript
+	# The table stands where it was.
+	grep -aEq $'\r\e\\[K'"(path|$cache) " typescript
+	on_terminal -q
+	run -1 grep -a ' files, ' typescript
+	LD_PRELOAD=$PWD/clock.so rescan "$cache" 2>err >/dev/null
 	[ ! -s err ]
 }
 

@@ -29,7 +29,8 @@ operators_path() {
 commands() {
 	awk -v section="## $1" '/^## / { inside = $0 == section } inside && sub(/^    /, "")' "$PROJECT_DIR/docs/operations.md" |
 		sed -nE 's/ +# .*//; s/10\.0\.0\.11/'"$A_HOST"'/g; s/10\.0\.0\.12/'"$B_HOST"'/g; s/^\$ //
-			/^(metacache-|fscache-|pre-shutdown|systemctl |doveadm )/p'
+			s,/var/cache/mails,'"$DIR/cache/mails"',
+			/^(metacache-|fscache-|pre-shutdown|systemctl |doveadm |find )/p'
 }
 
 # follow SECTION FROM TO: its commands from the FROM-th to the TO-th, each with its exit code 0.

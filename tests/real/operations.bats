@@ -31,6 +31,12 @@ teardown() {
 	rm -rf "$DIR"
 }
 
+# An object of the store, always the same, through the mail cache.
+mail_object() {
+	: "${key:=$(cd "$DIR/store" && find . -type f | head -n 1 | cut -c3-)}"
+	"$BIN/fscache-fetch" -c "$DIR/a/metacache.conf" "$key"
+}
+cached() { find "$DIR/cache/mails" -path '*/[0-9a-f][0-9a-f]/*' -type f; }
 dump_all() { for user in "$here" "$away"; do on "$1" "$user" dump; done; }
 
 @test "complex upgrade: drained, down, and back after a clean stop with every flag" {
@@ -68,6 +74,12 @@ dump_all() { for user in "$here" "$away"; do on "$1" "$user" dump; done; }
 	in_other_boot '"$DIR/bin/metacache-boot" start -q >/dev/null; "$DIR/bin/metacache-flushall" -q >/dev/null'
 	on d "$here" store INBOX 3 +FLAGS '($Lost)'
 	"$REAL_DIR/stop" "$DIR/a"
+	# A mail of the cache of which only the size reached the disk.
+	mail_object >"$DIR/object"
+	object=$(cached)
+	truncate -s 0 "$object"
+	truncate -s "$(stat -c %s "$DIR/object")" "$object"
+	[ "$(mail_object | cksum)" != "$(cksum <"$DIR/object")" ]
 	# Power comes back.
 	mc a boot start -q >/dev/null
 	[ "$(commands 'Backend crash' | wc -l)" = 3 ]
@@ -77,6 +89,10 @@ dump_all() { for user in "$here" "$away"; do on "$1" "$user" dump; done; }
 	follow 'Backend crash' 2 2 || said 'the next metacache-refresh replaces it'
 	said "metacache_unit_discarded user=$here .*changes=important"
 	follow 'Backend crash' 3 3
+	[ -z "$(cached)" ]
+	"$BIN/fscache-rescan" -c "$DIR/a/metacache.conf" --all
+	mail_object | cmp - "$DIR/object"
+	[ "$(cached)" = "$object" ]
 	[ "$(find "$DIR/a/idx/.trash" -maxdepth 1 -name 'kept-*' | wc -l)" -ge 1 ]
 	PATH=$DIR/bin:$PATH systemctl start dovecot 3>&-
 	dump_all d >"$DIR/now.txt"
@@ -96,9 +112,9 @@ dump_all() { for user in "$here" "$away"; do on "$1" "$user" dump; done; }
 	follow 'Simple upgrade' 1 1
 	mc a list -q -f json | jq -e '[.users[] | select(.changes == "important")] | length == 0'
 	[ "$(commands 'Disk full' | wc -l)" = 5 ]
-	commands 'Disk full' | sed "s,/var/cache/mails,$DIR/cache/mails,; s,-f table,-f table -q," >"$DIR/disk-full"
+	commands 'Disk full' | sed "s,-f table,-f table -q," >"$DIR/disk-full"
 	mc a flushall -q >/dev/null
-	"$BIN/fscache-fetch" -c "$DIR/a/metacache.conf" "$(cd "$DIR/store" && find . -type f | head -n 1 | cut -c3-)" >/dev/null
+	mail_object >/dev/null
 	while IFS= read -r command; do
 		echo "\$ $command" >>"$DIR/said"
 		PATH=$DIR/bin:$PATH bash -c "$command" >>"$DIR/said" 2>&1 </dev/null 3>&-

@@ -566,6 +566,31 @@ static void test_rights_are_dropped(void **state)
 		     "(set mail_gid, too)\n"));
 }
 
+static int look_as_caller(struct tool *tool, struct err *err)
+{
+	if (tool->settings.mail_uid == 65534)
+		return err_set(err, ERR_TEMP, "seen as %d", (int)geteuid());
+	printf("seen as %d, then ", (int)geteuid());
+	return 0;
+}
+
+static void test_look_as_caller(void **state)
+{
+	struct tool_spec spec = with_settings;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	spec.as_caller = look_as_caller;
+	int out = expect(&spec, ARGS(SETTINGS, "-o", "mail_uid=1", "-o", "mail_gid=1"), show_rights,
+			 0, "");
+
+	assert_captured(out, "seen as 0, then 1 1 1 1: 1 for good\n");
+	close(out);
+	close(expect(&spec, ARGS(SETTINGS, "-o", "mail_uid=65534"), show_rights, 75,
+		     "test-tool: seen as 0\n"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -587,6 +612,7 @@ int main(void)
 		cmocka_unit_test(test_worst),
 		cmocka_unit_test(test_bad_settings),
 		cmocka_unit_test(test_rights_are_dropped),
+		cmocka_unit_test(test_look_as_caller),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

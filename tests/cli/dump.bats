@@ -48,6 +48,34 @@ refused() {
 	(cd box && diff ../expected <(dump -f tab dovecot.index))
 }
 
+# Of Dovecot 2.4.1 (sdbox, mailbox_list_layout = index), whose own answers these are: doveadm fetch
+# 'uid flags modseq', mailbox list, mailbox status.
+@test "dump: what a Dovecot 2.4 wrote, its log rotated" {
+	rm -r box home && mkdir box home
+	before=skip
+	cp "$BATS_TEST_DIRNAME"/index-2.4/dovecot.index* box/
+	cp "$BATS_TEST_DIRNAME"/index-2.4/dovecot.list.index.log home/
+	diff - <(dump -f tab --no-header box) <<-'END'
+		1	\Answered \Seen		132
+		2	\Flagged \Seen	$Work	132
+		3	\Flagged \Seen	$Work	132
+		4	\Seen		132
+		6			132
+	END
+	[ "$(dump -f json box | jq -c '.summary | [.uidvalidity, .uidnext, .["highest-modseq"]]')" = '[1795867707,7,132]' ]
+	diff - <(dump -f tab --no-header --field name --field selectable --list home | sort) <<-'END'
+		Box	yes
+		INBOX	yes
+		Sent	no
+		Sent/2024	yes
+	END
+	[ "$(dump -f json --cache box/dovecot.index.cache | jq -r '.fields[].name' | grep -c '^hdr\.')" -gt 5 ]
+	# A flag set by a client is the last that the log has: until there, from there.
+	[ "$(dump -f json --changes box/dovecot.index.log | jq -r '.changes[0].changes')" = important ]
+	position=$(dump -f json --changes box/dovecot.index.log | jq -r '.changes[0].position')
+	[ "$(dump -f json --changes --since "$position" box/dovecot.index.log | jq -r '.changes[0].changes')" = none ]
+}
+
 @test "dump: the mails as JSON, with a summary" {
 	dump -f json box | jq -e '.mails[2] == {uid: 3, flags: "\\Flagged \\Seen", keywords: "$K1 $K3", modseq: 15}'
 	[ "$(dump -f json box | jq -c .summary)" = '{"indexid":1795438983,"uidvalidity":1795438983,"uidnext":8,"messages":7,"seen":3,"deleted":0,"highest-modseq":16,"log-file-seq":3,"log-offset":228}' ]

@@ -11,7 +11,7 @@ install: all
 	$(INSTALL) -m 755 $(programs) $(DESTDIR)$(PREFIX)/bin/
 	$(INSTALL) -m 755 scripts/imap-postlogin scripts/drain-on-stop \
 		scripts/pre-shutdown-prune scripts/summary-to-prometheus $(DESTDIR)$(PREFIX)/lib/metacache-tools/
-	sed -i 's|/usr/local|$(PREFIX)|g' $(DESTDIR)$(PREFIX)/lib/metacache-tools/drain-on-stop
+	sed -i 's|/usr/local|$(PREFIX)|g' $(addprefix $(DESTDIR)$(PREFIX)/lib/metacache-tools/,drain-on-stop imap-postlogin)
 	$(INSTALL) -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	$(INSTALL) -m 644 systemd/*.service systemd/*.timer $(DESTDIR)$(PREFIX)/lib/systemd/system/
 	sed -i 's|/usr/local|$(PREFIX)|g' $(addprefix $(DESTDIR)$(PREFIX)/lib/systemd/system/,$(notdir $(wildcard systemd/*)))
@@ -22,8 +22,9 @@ install: all
 		$(INSTALL) -m 644 $$m $$d/; done
 	$(INSTALL) -d $(DESTDIR)$(PREFIX)/share/doc/metacache-tools $(DESTDIR)$(PREFIX)/share/metacache-tools/schema
 	$(INSTALL) -m 644 docs/schema/*.json $(DESTDIR)$(PREFIX)/share/metacache-tools/schema/
-	$(INSTALL) -m 644 README.md CHANGELOG.md cron/metacache-tools \
+	$(INSTALL) -m 644 README.md CHANGELOG.md docs/operations.md cron/metacache-tools \
 		$(DESTDIR)$(PREFIX)/share/doc/metacache-tools/
+	sed -i 's|/usr/local|$(PREFIX)|g' $(addprefix $(DESTDIR)$(PREFIX)/share/doc/metacache-tools/,metacache-tools operations.md)
 	$(INSTALL) -m 644 scripts/completion/metacache-tools.bash \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/metacache-tools
 	set -e; for p in $(notdir $(programs)); do ln -sf metacache-tools \

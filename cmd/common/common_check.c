@@ -84,7 +84,7 @@ void common_check_begin(const struct common_check *check, const char *title, str
 		buf_printf(out, "%s; ", buf_str(&check->problems));
 }
 
-int common_check_plugin(const char *title, const char *program, int code)
+int common_check_plugin(const char *title, const struct tool *tool, int code)
 {
 	const struct common_check check = { COMMON_CHECK_UNKNOWN };
 	autobuf struct buf text = { 0 };
@@ -92,7 +92,9 @@ int common_check_plugin(const char *title, const char *program, int code)
 	if (code <= COMMON_CHECK_UNKNOWN)
 		return code;
 	common_check_begin(&check, title, &text);
-	buf_printf(&text, "%s failed, its error is on stderr\n", program);
+	buf_printf(&text, "%s failed: ", tool->spec->program);
+	common_check_safe(&text, tool->first_err.msg);
+	buf_putc(&text, '\n');
 	common_output_write(NULL, &text, NULL);
 	return COMMON_CHECK_UNKNOWN;
 }

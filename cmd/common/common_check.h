@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "tool/tool.h"
 
 enum common_check_code {
 	COMMON_CHECK_OK,
@@ -40,4 +41,4 @@ void common_check_begin(const struct common_check *check, const char *title, str
 
 /* The exit code for Nagios, which reads stdout and knows no code above 3: what is above failed
  * before its line, which is then printed. */
-int common_check_plugin(const char *title, const char *program, int code);
+int common_check_plugin(const char *title, const struct tool *tool, int code);

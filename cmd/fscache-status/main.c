@@ -167,7 +167,7 @@ int main(int argc, char **argv)
 	if (code < 0)
 		code = run(&tool);
 	if (check)
-		code = common_check_plugin("FSCACHE", spec.program, code);
+		code = common_check_plugin("FSCACHE", &tool, code);
 	fscache_held_free(&held);
 	code = tool_finish(&tool, code);
 	return check && code > COMMON_CHECK_UNKNOWN ? COMMON_CHECK_UNKNOWN : code;

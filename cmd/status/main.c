@@ -151,7 +151,7 @@ int main(int argc, char **argv)
 	if (code < 0)
 		code = run(&tool);
 	if (check)
-		code = common_check_plugin("METACACHE", spec.program, code);
+		code = common_check_plugin("METACACHE", &tool, code);
 	code = tool_finish(&tool, code);
 	return check && code > COMMON_CHECK_UNKNOWN ? COMMON_CHECK_UNKNOWN : code;
 }

@@ -239,6 +239,19 @@ static size_t count_selected(const struct clean *clean)
 	return count;
 }
 
+/* What would go. */
+static void count_what_would(struct clean *clean)
+{
+	for (size_t i = 0; i < clean->scanned.units.count; i++) {
+		const struct unit *unit = &clean->scanned.units.items[i];
+
+		if (!is_selected(clean, unit))
+			continue;
+		clean->result->units++;
+		clean->result->bytes += unit->bytes;
+	}
+}
+
 static int work(struct clean *clean, struct err *err)
 {
 	int64_t unused_s;
@@ -256,8 +269,8 @@ static int work(struct clean *clean, struct err *err)
 		return 0;
 	clean->result->outcome = CLEAN_CLEANED;
 	if (clean->options->dry_run)
-		return 0;
-	if (clean->options->priority_min == 0)
+		count_what_would(clean);
+	else if (clean->options->priority_min == 0)
 		clean_home(clean);
 	else
 		clean_selected(clean);

@@ -30,8 +30,8 @@ const char *clean_outcome_name(enum clean_outcome outcome);
 
 struct clean_result {
 	enum clean_outcome outcome;
-	unsigned units; /* removed */
-	uint64_t bytes; /* freed */
+	unsigned units; /* removed, or that would be */
+	uint64_t bytes; /* freed, the same */
 	struct err err; /* why not */
 };
 

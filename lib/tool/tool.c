@@ -220,6 +220,8 @@ int tool_error(struct tool *tool, const char *subject, const struct err *err)
 {
 	autobuf struct buf line = { 0 };
 
+	if (tool->first_err.code == ERR_NONE)
+		tool->first_err = *err;
 	buf_printf(&line, "%s: ", tool->spec->program);
 	if (subject) {
 		text_shown(&line, subject);

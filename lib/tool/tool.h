@@ -78,6 +78,7 @@ struct tool {
 	struct tool_lists *lists;  /* those files, open */
 	struct str_vec args;
 	struct str_vec texts; /* what TOOL_TEXT targets point to */
+	struct err first_err; /* that tool_error() said */
 };
 
 /* Read the command line and the settings, open the lists of -F, and drop to

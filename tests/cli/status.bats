@@ -258,7 +258,7 @@ DISK="--warn-disk 100 --crit-disk 100"
 	plugin 3 "UNKNOWN - metacache-status failed" --warn-unflushed 5
 	plugin 3 "UNKNOWN - metacache-status failed" -f table
 	grep -q -- '--check has a form of its own' "$BATS_TEST_TMPDIR/err"
-	plugin 3 "UNKNOWN - metacache-status failed" -o metacache_max_space=x
+	plugin 3 'UNKNOWN - metacache-status failed: -o: metacache_max_space = "x" is not a size' -o metacache_max_space=x
 	rm -f "$db"*
 	plugin 3 "UNKNOWN - metacache-status failed"
 	grep -q 'metacache-rescan makes it' "$BATS_TEST_TMPDIR/err"

@@ -34,16 +34,16 @@ important() { mc a flushall -n -i -q -f json | jq '[.users[] | select(.uploaded 
 boot_state() { mc a boot status -f json | jq -r '.boots[-1].state'; }
 
 @test "before anything else: the checks answer, the services start" {
-	[ "$(commands 'Before anything else' | wc -l)" = 4 ]
-	follow 'Before anything else' 1 3
+	[ "$(commands 'Before anything else' | wc -l)" = 5 ]
+	follow 'Before anything else' 1 4
 	said "^backend_host[[:space:]]+$A_HOST"
 	tail -n 1 "$DIR/said" | jq -e '.summary.users == 1'
-	follow 'Before anything else' 4 4
+	follow 'Before anything else' 5 5
 	[ "$(boot_state)" = running ]
 }
 
 @test "stop, and start again: all is uploaded, the mark is set and goes, a crash after that is noticed" {
-	follow 'Before anything else' 4 4
+	follow 'Before anything else' 5 5
 	[ "$(commands Stop | wc -l)" = 4 ]
 	[ "$(important)" = 1 ]
 	on d "$user" dump >"$DIR/before.txt"
@@ -73,7 +73,7 @@ boot_state() { mc a boot status -f json | jq -r '.boots[-1].state'; }
 }
 
 @test "a stop without the upload: that service first" {
-	follow 'Before anything else' 4 4
+	follow 'Before anything else' 5 5
 	follow Stop 2 2
 	grep -q 'nothing is uploaded' "$DIR/systemd"
 	[ "$(important)" = 1 ]
@@ -83,7 +83,7 @@ boot_state() { mc a boot status -f json | jq -r '.boots[-1].state'; }
 }
 
 @test "restart: nothing is uploaded, nothing is lost" {
-	follow 'Before anything else' 4 4
+	follow 'Before anything else' 5 5
 	on d "$user" dump >"$DIR/before.txt"
 	[ "$(commands Restart)" = 'doveadm reload' ]
 	follow Restart 1 1

@@ -81,7 +81,7 @@ stays() {
 
 @test "-n says what would be done" {
 	remember
-	[ "$(fields result,units,bytes clean -n -A | sort -u)" = $'cleaned\t3\t'"$(jq -n "$(find "$home" -type f ! -name '.state*' -printf '%s+')0")" ]
+	[ "$(fields result,units,bytes clean -n -u "$user")" = $'cleaned\t3\t'"$(jq -n "$(find "$home" -type f ! -name '.state*' -printf '%s+')0")" ]
 	untouched
 }
 

@@ -133,6 +133,9 @@ enum common_check_code check_print(const struct forms *forms, const struct check
 
 	for (size_t i = 0; i < forms->count; i++)
 		check_cache(&check, &forms->caches[i], limits);
+	if (forms->count == 0)
+		buf_puts(common_check_problem(&check, COMMON_CHECK_WARNING),
+			 "no cache at the path of obox_fs");
 	/* No problem of the cache: a plugin may run as anybody. */
 	if (!forms->all_processes)
 		buf_puts(common_check_problem(&check, COMMON_CHECK_OK),

@@ -326,7 +326,7 @@ as_nobody() { setpriv --reuid 65534 --regid 65534 --clear-groups "$@"; }
 	status "$cache" -f json | jq -e '.caches[0].limit == null'
 	# Before its first use.
 	conf "$PWD/none/%u"
-	plugin 0 "OK - 0 caches, 0 files" $DISK
+	plugin 1 "WARNING - no cache at the path of obox_fs; 0 caches, 0 files" $DISK
 }
 
 @test "the limit is that of the directory, however it is called, and of no other" {

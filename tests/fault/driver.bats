@@ -7,6 +7,8 @@ bats_require_minimum_version 1.5.0
 SECRET=QpZ7secretXk
 
 setup_file() {
+	# One server is told how to fail by all of the tests.
+	export BATS_NO_PARALLELIZE_WITHIN_FILE=true
 	export CLI
 	CLI=$(realpath "${BUILD:-build}")/tests/real/store_cli
 	coproc SINK { exec "${BUILD:-build}/tests/fault/s3sink" --die-with-parent; }

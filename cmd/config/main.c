@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/quote.h"
+#include "store/store.h"
 #include "tool/tool.h"
 
 static const struct tool_spec spec = {
@@ -61,6 +62,27 @@ static int print_all(struct config *config, struct tool *tool)
 	return print_finish(&config->printer, &config->err);
 }
 
+/* Said here, before a night's job says it. */
+static int check_stores(struct tool *tool)
+{
+	const struct {
+		const char *key, *chain;
+	} stores[] = { { "obox_index_fs", tool->settings.obox_index_fs },
+		       { "obox_fs", tool->settings.obox_fs } };
+	int code = 0;
+
+	for (size_t i = 0; i < sizeof stores / sizeof *stores; i++) {
+		struct err err = { 0 };
+
+		if (stores[i].chain && stores[i].chain[0] != '\0' &&
+		    store_check_url(stores[i].chain, &err) < 0) {
+			err_prefix(&err, "%s", stores[i].key);
+			code = tool_worst(code, tool_error(tool, NULL, &err));
+		}
+	}
+	return code;
+}
+
 static int run(struct tool *tool)
 {
 	struct config config = { .keys = &tool->args };
@@ -74,7 +96,7 @@ static int run(struct tool *tool)
 			return ERR_USAGE;
 		ret = print_all(&config, tool);
 	}
-	return ret < 0 ? tool_error(tool, NULL, &config.err) : 0;
+	return ret < 0 ? tool_error(tool, NULL, &config.err) : check_stores(tool);
 }
 
 int main(int argc, char **argv)

@@ -23,7 +23,7 @@ config() { json_kept "$BIN/metacache-config" -c conf "$@"; }
 	config -f json | jq -c '.settings[]' >rows
 	diff rows <(config -f jsonl)
 	diff <(jq -r .key rows | sort) <(
-		sed -n 's/^\.It Cm //p' "$BATS_TEST_DIRNAME/../../cmd/config/metacache.conf.5" | tr -s ', ' '\n' | sort
+		sed -n '/^\.Sh STORE URLS/q; s/^\.It Cm //p' "$BATS_TEST_DIRNAME/../../cmd/config/metacache.conf.5" | tr -s ', ' '\n' | sort
 	)
 	[ "$(jq -rs 'map(.value | type) | unique[]' rows)" = string ]
 }
@@ -50,4 +50,12 @@ config() { json_kept "$BIN/metacache-config" -c conf "$@"; }
 	echo 'metacache_priority_weights = 10% +1d' >>conf
 	run -78 --separate-stderr config -f json
 	[ "$stderr" = 'metacache-config: conf: line 5: metacache_priority_weights = "10% +1d" is not a percentage and a time for each of the 4 priorities (accepted: e.g. 10% +1d 10% +1d 50% +1h 100% 0; or nothing)' ]
+}
+
+@test "a store that can't be is 78, and the settings are shown all the same" {
+	run -78 --separate-stderr config -f json -o 'obox_index_fs=s3:http://127.0.0.1/?bucket=b&nope=1'
+	[[ "$stderr" == "metacache-config: obox_index_fs: s3: unknown parameter 'nope' "* ]]
+	[[ "$output" == *'"obox_index_fs"'* ]]
+	run -78 --separate-stderr config -f json -o 'obox_fs=fscache:1G:/cache:nosuch:/x'
+	[[ "$stderr" == "metacache-config: obox_fs: "* ]]
 }

@@ -270,31 +270,6 @@ says() {
 	rescan "$cache" >/dev/null
 }
 
-@test "ZFS is refused: 65" {
-	cat >zfs.c <<-'C'
-		#include <sys/vfs.h>
-		#include <sys/syscall.h>
-		#include <unistd.h>
-		int fstatfs(int fd, struct statfs *fs)
-		{
-			int ret = (int)syscall(SYS_fstatfs, fd, fs);
-			fs->f_type = 0x2fc12fc1;
-			return ret;
-		}
-		int fstatfs64(int fd, struct statfs64 *fs)
-		{
-			return fstatfs(fd, (struct statfs *)fs);
-		}
-	C
-	${CC:-cc} -D_GNU_SOURCE -shared -fPIC -o zfs.so zfs.c
-	before=$(sha256sum "$cache/fscache.log")
-	status=0
-	LD_PRELOAD=$PWD/zfs.so "$BIN/fscache-rescan" -c conf "$cache" >out 2>err || status=$?
-	[ "$status" = 65 ]
-	grep -q 'it is on ZFS' err
-	[ "$(sha256sum "$cache/fscache.log")" = "$before" ]
-}
-
 @test "--all: each directory of a split cache, and only those" {
 	mkdir split split/lost+found
 	conf "$PWD/split/x%4Nu/%Ld"

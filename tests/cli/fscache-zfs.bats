@@ -55,3 +55,10 @@ on_zfs() {
 	on_zfs 2 fscache-status --check "$cache"
 	[[ "$(<out)" == "FSCACHE CRITICAL"* ]]
 }
+
+@test "fscache-rescan: 65, and the log stays as it is" {
+	made 5
+	before=$(sha256sum "$cache/fscache.log")
+	on_zfs 65 fscache-rescan "$cache"
+	[ "$(sha256sum "$cache/fscache.log")" = "$before" ]
+}

@@ -4,7 +4,7 @@ FUZZ_SECONDS ?= 60
 fuzz_targets = $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 fuzz_lib = $(foreach m,bundle index json base,$(wildcard lib/$(m)/*.c)) \
 	$(wildcard lib/metacache/blocks*.c) lib/metacache/state.c lib/metacache/unit.c \
-	$(patsubst %,lib/fscache/fscache_%.c,log reader record rewrite)
+	$(patsubst %,lib/fscache/fscache_%.c,log rate reader record rewrite)
 # What a target starts from: its corpus in the tree, and what a program of it makes.
 fuzz_seeds = $(patsubst tests/fuzz/seeds_%.c,%,$(wildcard tests/fuzz/seeds_*.c))
 fuzz_cc = clang -std=gnu17 -g -O1 -pthread -Ilib -D_GNU_SOURCE -fno-sanitize-recover=undefined

@@ -94,6 +94,11 @@ int common_check_plugin(const char *title, const struct tool *tool, int code)
 	common_check_begin(&check, title, &text);
 	buf_printf(&text, "%s failed: ", tool->spec->program);
 	common_check_safe(&text, tool->first_err.msg);
+	if (tool->first_err.hint[0] != '\0') {
+		buf_puts(&text, " (");
+		common_check_safe(&text, tool->first_err.hint);
+		buf_putc(&text, ')');
+	}
 	buf_putc(&text, '\n');
 	common_output_write(NULL, &text, NULL);
 	return COMMON_CHECK_UNKNOWN;

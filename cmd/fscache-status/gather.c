@@ -16,10 +16,13 @@ uint64_t forms_turnover(const struct forms_cache *cache)
 }
 
 /* Whether the limit is that of this directory, however its path is spelled. */
-static bool is_limited(const struct gather_options *options, int fd)
+static bool is_limited(const struct gather_options *options, const char *path, int fd)
 {
 	struct stat this, other;
 
+	/* As a rule it is one of them: there may be thousands, one for each user. */
+	if (str_vec_has(options->limited, path))
+		return true;
 	if (fstat(fd, &this) < 0)
 		return false;
 	for (size_t i = 0; i < options->limited->count; i++) {
@@ -39,7 +42,7 @@ static void read_cache(const struct gather_options *options, const char *path,
 	cache->path = path;
 	if (fd < 0)
 		return;
-	limit_bytes = is_limited(options, fd) ? options->limit_bytes : 0;
+	limit_bytes = is_limited(options, path, fd) ? options->limit_bytes : 0;
 	if (fscache_status_read(fd, limit_bytes, options->scan, &cache->status, &cache->err) < 0 ||
 	    cache->status.has_log)
 		return;

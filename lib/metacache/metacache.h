@@ -50,7 +50,7 @@ enum metacache_needs {
 					and a failure is logged as a warning */
 	METACACHE_REGISTRY_READ = 4, /* only read it; nothing else is opened */
 	METACACHE_SESSIONS = 8,      /* where doveadm_url is set: who is logged in */
-	METACACHE_CRASHED = 16,      /* if a boot of this host crashed: the object store and
+	METACACHE_CRASHED = 16,      /* if a boot of this host is over: the object store and
 					sessions, where they can be had; a failure is logged */
 };
 

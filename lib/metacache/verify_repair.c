@@ -238,8 +238,8 @@ struct again {
 	const struct verify_unit *unit; /* NULL: not here */
 	struct remote_unit listed;
 	struct verify_included included;
-	int readable; /* all tips are: 1, 0, -1; may_go_contained() asks */
 	bool asked;
+	int readable; /* then: whether all tips are; 1, 0, -1 */
 };
 
 static void again_free(struct again *again)

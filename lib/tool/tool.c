@@ -58,12 +58,30 @@ static int drop_to(const struct passwd *known, uid_t uid, gid_t gid, struct err 
 	return 0;
 }
 
-/* On a new host: the folder above it is root's, as a rule. */
+/* On a new host: the folder above it is root's, as a rule. It gets its name when it has its owner,
+ * so that a kill leaves none that nobody can use, and only if no other run was faster. */
 static int make_state_dir(const char *dir, uid_t uid, gid_t gid, struct err *err)
 {
-	if (mkdir(dir, 0700) < 0)
-		return 0; /* it is there, or whoever needs it says why it isn't */
-	return lchown(dir, uid, gid) < 0 ? err_sys(err, errno, "give %s to mail_uid", dir) : 0;
+	size_t len = strlen(dir);
+	autofree char *new = NULL;
+	int ret = 0;
+
+	while (len > 1 && dir[len - 1] == '/')
+		len--;
+	new = xasprintf("%.*s.new", (int)len, dir);
+	/* Whoever needs it says why it can't be made. */
+	if (faccessat(AT_FDCWD, dir, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ||
+	    (mkdir(new, 0700) < 0 && errno != EEXIST))
+		return 0;
+	if (lchown(new, uid, gid) < 0 ||
+	    renameat2(AT_FDCWD, new, AT_FDCWD, dir, RENAME_NOREPLACE) < 0)
+		ret = errno;
+	if (ret == EEXIST)
+		(void)rmdir(new);
+	/* Gone: another run has given it its name. */
+	if (ret == 0 || ret == EEXIST || ret == ENOENT)
+		return 0;
+	return err_sys(err, ret, "make the state directory %s", dir);
 }
 
 /* The groups of mail_uid come along, as they do for Dovecot's processes. */

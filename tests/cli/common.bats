@@ -120,6 +120,14 @@ needs() {
 	as_mail rescan -q >/dev/null
 	[ "$(stat -c '%u %g %a' "$W/lib" "$W/lib/state" | xargs)" = '0 0 755 65534 65534 700' ]
 	[ "$(as_mail list -f json | jq '.users | length')" = 1 ]
+	# Killed before, between and after the calls that make it.
+	for call in 1 2 3 4; do
+		rm -rf "$W"/lib/*
+		run -137 "$KILLAT" at "$call" --path "$W/lib" "$BIN/metacache-rescan" -q -c "$W/here/conf" \
+			-o mail_uid=65534 -o mail_gid=65534 -o state_dir="$W/lib/state/"
+		as_mail rescan -q >/dev/null
+		[ "$(ls "$W/lib"; stat -c '%u %a' "$W/lib/state")" = $'state\n65534 700' ]
+	done
 }
 
 @test "a stdout that takes nothing is 74, whatever is printed" {

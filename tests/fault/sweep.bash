@@ -69,6 +69,14 @@ world_change() {
 	done < <(find "$WORLD/$backend/idx" -name 'dovecot.index')
 }
 
+# world_with_diffs DIR: world_make, and of each unit a base and a diff in storage.
+world_with_diffs() {
+	world_make "$1"
+	mc flushall -q >/dev/null
+	world_change
+	mc flushall -q >/dev/null
+}
+
 # The files that matter below a root, with their content, without what is ours.
 tree_of() {
 	(cd "$1" && find . -path ./.trash -prune -o -type f ! -name '.state*' ! -name '.*.tmp' -print0 | sort -z |

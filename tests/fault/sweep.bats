@@ -27,10 +27,7 @@ teardown() { [ -z "${standin:-}" ] || kill "$standin"; }
 
 @test "flushall of changes, killed anywhere: a diff stands in for another, storage has the old state or the new one" {
 	prepare() {
-		world_make "$W"
-		mc flushall -q >/dev/null
-		world_change
-		mc flushall -q >/dev/null
+		world_with_diffs "$W"
 		tree_of "$WORLD/here/idx" >"$T/old"
 		world_change
 		tree_of "$WORLD/here/idx" >"$T/whole"
@@ -46,10 +43,7 @@ teardown() { [ -z "${standin:-}" ] || kill "$standin"; }
 
 @test "refresh of a missing home from bases and diffs, killed anywhere: there is no home or a whole one" {
 	prepare() {
-		world_make "$W"
-		mc flushall -q >/dev/null
-		world_change
-		mc flushall -q >/dev/null
+		world_with_diffs "$W"
 		tree_of "$WORLD/here/idx" >"$T/whole"
 		rm -rf "$WORLD"/here/idx/??/*
 	}

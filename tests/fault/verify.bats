@@ -42,10 +42,7 @@ setup() {
 
 # Of each unit a base and a diff in storage: the state of $T/old, and its bundles in $T/before.
 with_diffs() {
-	world_make "$W"
-	mc flushall -q >/dev/null
-	world_change
-	mc flushall -q >/dev/null
+	world_with_diffs "$W"
 	tree_of "$WORLD/here/idx" >"$T/old"
 	rm -rf "$T/before"
 	cp -a "$WORLD/store" "$T/before"

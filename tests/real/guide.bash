@@ -1,9 +1,29 @@
 # Commands of docs/operations.md, run as they stand there on backend A. To be sourced after pair.bash, with
 # $DIR the pair's.
 #
+#   guide_start            starts both backends and a director before them
 #   operators_path         makes the programs that the guide names
 #   commands SECTION       its commands
 #   follow SECTION FROM TO runs them; what they print is in $DIR/said
+
+guide_start() {
+	install -d -m 700 -o "$MAIL_UID" -g "$MAIL_GID" "$DIR/store" "$DIR/cache" "$DIR/cache/mails"
+	pair_addresses
+	pair_start "$DIR" index "posix:$DIR/store"
+	mkdir "$DIR/d" "$DIR/bin"
+	pair_direct
+	operators_path
+}
+
+# guide_user USER…: each with mails and flags, on A.
+guide_user() {
+	local user
+	for user in "$@"; do
+		move_user "$user" "$A_HOST"
+		on d "$user" append INBOX 3 '(\Seen)'
+		on d "$user" store INBOX 1:2 +FLAGS '(\Flagged $Work)'
+	done
+}
 
 # The programs by their names, with A's settings; doveadm of A, or of the director where the guide says
 # so; systemctl as far as the guide uses it (guide-systemctl).

@@ -9,20 +9,11 @@ setup() {
 	. "$BATS_TEST_DIRNAME/pair.bash"
 	. "$BATS_TEST_DIRNAME/guide.bash"
 	DIR=$(scratch_make)
-	install -d -m 700 -o "$MAIL_UID" -g "$MAIL_GID" "$DIR/store" "$DIR/cache" "$DIR/cache/mails"
-	pair_addresses
-	pair_start "$DIR" index "posix:$DIR/store"
-	mkdir "$DIR/d" "$DIR/bin"
 	export USER_EXPIRE='15 s'
-	pair_direct
+	guide_start
 	printf 'obox_fs = fscache:64M:%s:posix:%s\n' "$DIR/cache/mails" "$DIR/store" >>"$DIR/a/metacache.conf"
-	operators_path
 	here=here@example.com away=away@example.com
-	for user in "$here" "$away"; do
-		move_user "$user" "$A_HOST"
-		on d "$user" append INBOX 3 '(\Seen)'
-		on d "$user" store INBOX 1:2 +FLAGS '(\Flagged $Work)'
-	done
+	guide_user "$here" "$away"
 }
 
 teardown() {

@@ -9,16 +9,9 @@ setup() {
 	. "$BATS_TEST_DIRNAME/guide.bash"
 	DIR=$(scratch_make)
 	client=
-	install -d -m 700 -o "$MAIL_UID" -g "$MAIL_GID" "$DIR/store"
-	pair_addresses
-	pair_start "$DIR" index "posix:$DIR/store"
-	mkdir "$DIR/d" "$DIR/bin"
-	pair_direct
-	operators_path
+	guide_start
 	user=user@example.com # as the guide has it
-	move_user "$user" "$A_HOST"
-	on d "$user" append INBOX 3 '(\Seen)'
-	on d "$user" store INBOX 1:2 +FLAGS '(\Flagged $Work)'
+	guide_user "$user"
 }
 
 teardown() {

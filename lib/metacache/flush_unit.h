@@ -30,7 +30,7 @@ struct flush_unit {
 	int unitfd;
 	struct state state;
 	bool changed;   /* has to be uploaded, or only tidied up: storage is asked */
-	bool only_tidy; /* superseded bases are left of an earlier upload */
+	bool only_tidy; /* superseded bundles are left of an earlier upload */
 	bool known;     /* there is a readable .state, and it says what `state` says */
 	bool named;     /* state.next is on disk, or would be the same again */
 	enum state_standing standing; /* as storage was found */
